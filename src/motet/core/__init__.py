@@ -1,0 +1,1 @@
+"""The ground floor: what travels between rooms, what a component is, errors, checks, seeds."""

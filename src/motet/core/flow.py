@@ -1,0 +1,109 @@
+"""What travels between the rooms: a value never without its mask, and everything keyed by name.
+
+Shapes: B rows of a batch, T tokens, D width. Rows where `present` is False hold filler; whoever reads them is wrong.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One column of a batch: its tensors, each `[B, ...]`, and which rows have a cell at all."""
+
+    values: Mapping[str, Tensor]
+    present: Bool[Tensor, "B"]
+
+    def to(self, device: torch.device) -> "Cells":
+        """The same cells on another device."""
+        moved = {name: value.to(device, non_blocking=True) for name, value in self.values.items()}
+        return Cells(moved, self.present.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows of a table: `inputs` and `targets` by name, and `rows`, their numbers in the whole table."""
+
+    inputs: Mapping[str, Cells]
+    targets: Mapping[str, Cells]
+    rows: Int64[Tensor, "B"]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        inputs = {name: cells.to(device) for name, cells in self.inputs.items()}
+        targets = {name: cells.to(device) for name, cells in self.targets.items()}
+        return Batch(inputs, targets, self.rows.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One input, encoded: vectors, which of them are real (`mask`), and which rows have the input (`present`).
+
+    In a row without the input, `values` holds the learned absent token at position 0 and `mask` is True there alone.
+    """
+
+    values: Float[Tensor, "B T D"]
+    mask: Bool[Tensor, "B T"]
+    present: Bool[Tensor, "B"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """One stream after fusion.
+
+    `present` says in which rows the stream has anything to say, `weight` its share in the joint decision of that row:
+    over all streams of a row the weights sum to 1, and a stream that is absent has weight 0 unless all are.
+    """
+
+    pooled: Float[Tensor, "B D"]
+    present: Bool[Tensor, "B"]
+    weight: Float[Tensor, "B"]
+    tokens: Tokens | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerm:
+    """A loss before it is averaged: the sum over the labelled rows, and how many rows that is."""
+
+    sum: Float[Tensor, ""]
+    count: Float[Tensor, ""]
+
+
+class Reader(Protocol):
+    """Turns the cells of one input or one task into tensors. Fitted once, on training rows; then it never changes.
+
+    `read` takes one cell that is not absent and raises `CellError` with a reason. What it returns does not depend on
+    chance and may be kept. `batch` pads and stacks n items into tensors `[n, ...]`.
+    """
+
+    def read(self, cell: object) -> np.ndarray:
+        """One cell -> one array."""
+        ...
+
+    def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A random variation of an item, for training; the item itself where nothing varies."""
+        ...
+
+    def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """Items -> tensors, first dimension `len(items)`; at least one item."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One input or task as the data room sees it.
+
+    `names` are columns of the table (several: the cell is the list of their values). `media`: the cell is a path or
+    bytes. `missing`: further spellings of an absent cell, beside the empty one.
+    """
+
+    names: tuple[str, ...]
+    reader: Reader
+    media: bool = False
+    missing: tuple[str, ...] = field(default=())

@@ -1,0 +1,73 @@
+"""The contract of the room: an input is a Spec, a fitted preparation and an encoder, in one file."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor, nn
+
+from motet.core.component import ComponentSpec, Frozen
+from motet.core.flow import Tokens
+
+
+class Preparation(Frozen, ABC):
+    """Everything fitted on the training rows that turns a cell into tensors; saved in the bundle as JSON.
+
+    It satisfies `core.flow.Reader`. `read` is deterministic and does the costly part (decode, resize, tokenize);
+    `augment` is the random part, on training rows only; `batch` pads, stacks and normalises.
+    """
+
+    @abstractmethod
+    def read(self, cell: object) -> np.ndarray:
+        """One present cell -> one array; raises `CellError` with the reason."""
+
+    @abstractmethod
+    def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """A random variation of what `read` returned, or the item itself."""
+
+    @abstractmethod
+    def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """n >= 1 items -> tensors with first dimension n."""
+
+
+class Encoder(nn.Module, ABC):
+    """Tensors of the rows that have this input -> tokens `[N, T, output_width]`."""
+
+    output_width: int
+
+    @abstractmethod
+    def forward(self, values: Mapping[str, Tensor]) -> Tokens:
+        """Encode N rows, each on its own: a row's tokens never depend on the other rows or on their padding."""
+
+
+class InputSpec(ComponentSpec, ABC):
+    """What every input has in common."""
+
+    media: ClassVar[bool] = False
+
+    column: str | None = Field(None, description="The column of the table; the input's own name when left out.")
+    columns: tuple[str, ...] | str | None = Field(
+        None, description="Several columns as one input: a list of names, or a glob such as 'el_*'."
+    )
+    missing: tuple[str, ...] = Field((), description="Spellings of an absent cell beside the empty one, e.g. ['NA'].")
+    drop: float | Literal["auto"] = Field(
+        "auto", description="How often a training row goes without this input, so that the model learns to (0 to <1)."
+    )
+
+    @abstractmethod
+    def fit(self, cells: Iterable[object]) -> Preparation:
+        """Fit on the present cells of the training rows; cells that `read` would refuse are passed over."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> Preparation:
+        """The preparation a bundle holds, from its JSON."""
+
+    @abstractmethod
+    def resolved(self, preparation: Preparation) -> Self:
+        """This Spec with every "auto" replaced by what was fitted."""
+
+    @abstractmethod
+    def build(self, preparation: Preparation) -> Encoder:
+        """The encoder for cells prepared so, freshly initialised."""

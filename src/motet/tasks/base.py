@@ -1,0 +1,112 @@
+"""The contract of the room: a task is a Spec, a target codec and a head, in one file.
+
+An *output* is what a head says of B rows, `[B, ...]`: logits for classes, a standardised value for a number. Losses,
+metrics and decoded answers are all functions of outputs, so training, evaluation and serving can not disagree.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from motet.core.component import ComponentSpec, Frozen
+from motet.core.flow import Cells
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A score over all rows at once: `compute(output [N, ...], target [N, ...])`, in the units of the user's labels."""
+
+    name: str
+    higher_is_better: bool
+    compute: Callable[[Tensor, Tensor], float]
+
+
+class Codec(Frozen, ABC):
+    """A task's labels and answers: label cell -> target tensor, output -> answer. Saved in the bundle as JSON.
+
+    It satisfies `core.flow.Reader`; `batch` returns `{"target": Tensor [n, ...]}`.
+    """
+
+    @abstractmethod
+    def read(self, cell: object) -> np.ndarray:
+        """One present label -> one array; raises `CellError` with the reason."""
+
+    @abstractmethod
+    def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The item itself, but for label smoothing by chance and the like."""
+
+    @abstractmethod
+    def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """n >= 1 items -> `{"target": [n, ...]}`."""
+
+    @abstractmethod
+    def decode(self, output: Tensor) -> dict[str, list[Any]]:
+        """Output `[N, ...]` -> columns of N answers: "" is the answer itself, "probability", "low", "high" go with it."""
+
+    @abstractmethod
+    def calibrated(self, output: Tensor, target: Tensor) -> Self:
+        """This codec with its intervals fitted on held-out rows; itself where it has none."""
+
+    @abstractmethod
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics of the task, primary first."""
+
+    @abstractmethod
+    def prior(self, target: Tensor) -> Tensor:
+        """The constant output `[...]` that fits these training targets best: the trivial baseline, and the heads' bias."""
+
+
+class Head(nn.Module, ABC):
+    """Features of one stream -> output; the loss; and the joint decision over several streams."""
+
+    @abstractmethod
+    def forward(self, features: Float[Tensor, "B D"]) -> Tensor:
+        """Features -> output `[B, ...]`."""
+
+    @abstractmethod
+    def start_from(self, prior: Tensor) -> None:
+        """Set the bias so that an untrained head answers the prior."""
+
+
+class TaskSpec(ComponentSpec, ABC):
+    """What every task has in common."""
+
+    column: str | None = Field(None, description="The column of the labels; the task's own name when left out.")
+    columns: tuple[str, ...] | str | None = Field(
+        None, description="Several columns as one task: a list of names, or a glob such as 'label_*'."
+    )
+    missing: tuple[str, ...] = Field((), description="Spellings of an absent label beside the empty one, e.g. ['NA'].")
+    weight: float = Field(1.0, gt=0, description="How much the task matters beside the others.")
+    metric: str | None = Field(None, description="The metric that selects the best weights; the kind's primary if left out.")
+
+    @abstractmethod
+    def fit(self, cells: Iterable[object]) -> Codec:
+        """Fit on the present labels of the training rows; raises `DataError` where there is nothing to learn."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> Codec:
+        """The codec a bundle holds, from its JSON."""
+
+    @abstractmethod
+    def resolved(self, codec: Codec) -> Self:
+        """This Spec with every "auto" replaced by what was fitted."""
+
+    @abstractmethod
+    def build(self, codec: Codec, input_width: int) -> Head:
+        """A head for features of this width."""
+
+    @abstractmethod
+    def loss(self, output: Tensor, target: Cells) -> Float[Tensor, "B"]:
+        """The loss of each row; exactly 0, with gradient exactly 0, in rows without a label, whatever these hold."""
+
+    @abstractmethod
+    def combine(
+        self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str
+    ) -> Tensor:
+        """One output from those of several streams; raises `SpecError` for a rule it does not know."""
