@@ -1,4 +1,4 @@
-"""The contract of the task side of the room: how much each task moves what is shared.
+"""The contracts of the room: how much each task moves what is shared, and how fast each input learns.
 
 K tasks, keyed by name. A balancer sees losses before backward (`weigh`), and, if `uses_gradients`, the Gram matrix of
 the tasks' gradients at the junction inside the one ordinary backward (`combine`).
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from motet.balance.throttle import Throttle
 from motet.core.component import ComponentSpec
 
 
@@ -24,7 +25,11 @@ class Balancer(nn.Module, ABC):
 
     @abstractmethod
     def combine(self, gram: Float[Tensor, "K K"], tasks: Sequence[str]) -> Float[Tensor, "K"]:
-        """Weights for the tasks' gradients from their float64 Gram matrix, rows in the order of `tasks`."""
+        """Weights for the tasks' gradients from their float64 Gram matrix on the CPU, rows in the order of `tasks`.
+
+        Tasks whose gradient is zero or missing in this step have no row; there is at least one row. A balancer that
+        does not use gradients answers ones and is never asked.
+        """
 
     @abstractmethod
     def after_step(self, losses: Mapping[str, float]) -> None:
@@ -36,8 +41,16 @@ class Balancer(nn.Module, ABC):
 
 
 class BalancerSpec(ComponentSpec, ABC):
-    """What every balancing method has in common."""
+    """What every way of balancing tasks has in common."""
 
     @abstractmethod
     def build(self, tasks: Sequence[str]) -> Balancer:
         """The balancer for these tasks."""
+
+
+class ThrottleSpec(ComponentSpec, ABC):
+    """What every way of balancing inputs has in common."""
+
+    @abstractmethod
+    def build(self, inputs: Sequence[str]) -> Throttle:
+        """The throttle for these inputs."""

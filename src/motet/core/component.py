@@ -27,3 +27,12 @@ class ComponentSpec(Frozen):
     def summary(cls) -> str:
         """The first line of the docstring, for `motet list`."""
         return (cls.__doc__ or "").strip().splitlines()[0]
+
+
+def shorthand(value: Any) -> Any:
+    """A word stands for a Spec with every field left as it is; anything else stays.
+
+    >>> shorthand("image"), shorthand({"kind": "image", "size": 64})
+    ({'kind': 'image'}, {'kind': 'image', 'size': 64})
+    """
+    return {"kind": value} if isinstance(value, str) else value

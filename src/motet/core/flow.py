@@ -82,6 +82,11 @@ class Reader(Protocol):
     chance and may be kept. `batch` pads and stacks n items into tensors `[n, ...]`.
     """
 
+    @property
+    def varies(self) -> bool:
+        """Whether `augment` does anything; where it is False, nothing is drawn and `augment` is not called."""
+        ...
+
     def read(self, cell: object) -> np.ndarray:
         """One cell -> one array."""
         ...

@@ -1,1 +1,44 @@
-"""The data room."""
+"""The data room: tables, their split, and batches whose content depends on seed, epoch and row alone."""
+
+from motet.data.cells import present_cells
+from motet.data.dataset import Dataset, rows_to_batch
+from motet.data.leakage import leakage
+from motet.data.load import load_data
+from motet.data.loader import Loader
+from motet.data.order import Order
+from motet.data.paths import Fence
+from motet.data.problems import BadCells, Problem
+from motet.data.read import read_table
+from motet.data.schema import ColumnGuess, determines, find_split, infer_schema, infer_task
+from motet.data.spec import DataSpec
+from motet.data.split import Splits, split_rows
+from motet.data.store import Store, read_cells, verify
+from motet.data.table import Part, Table, concat_tables
+
+__all__ = [
+    "BadCells",
+    "ColumnGuess",
+    "DataSpec",
+    "Dataset",
+    "Fence",
+    "Loader",
+    "Order",
+    "Part",
+    "Problem",
+    "Splits",
+    "Store",
+    "Table",
+    "concat_tables",
+    "determines",
+    "find_split",
+    "infer_schema",
+    "infer_task",
+    "leakage",
+    "load_data",
+    "present_cells",
+    "read_cells",
+    "read_table",
+    "rows_to_batch",
+    "split_rows",
+    "verify",
+]

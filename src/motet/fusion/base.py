@@ -13,12 +13,14 @@ class Fusion(nn.Module, ABC):
     """`{input: Tokens}` -> `{stream: Fused}`; every stream has width `output_width`.
 
     `streams` names what `forward` returns. With several streams each task decides once per stream, and `rule` says
-    how those decisions are joined; `Fused.weight` says with which share.
+    how those decisions are joined; `Fused.weight` says with which share. `auxiliary` is the weight of the losses that
+    single streams get of their own, beside the loss of the joint decision.
     """
 
     output_width: int
     streams: tuple[str, ...]
     rule: str = "mean"
+    auxiliary: float = 0.0
 
     @abstractmethod
     def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:

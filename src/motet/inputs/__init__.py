@@ -1,1 +1,42 @@
-"""The inputs room."""
+"""The inputs room: one file per kind of input, each a Spec, what is fitted on the training rows, and an encoder."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from motet.inputs.audio import Audio, AudioEncoder, AudioPreparation
+from motet.inputs.base import Encoder, InputSpec, Preparation
+from motet.inputs.category import Category, CategoryEncoder, CategoryPreparation
+from motet.inputs.image import Image, ImageEncoder, ImagePreparation
+from motet.inputs.number import Number, NumberEncoder, NumberPreparation
+from motet.inputs.text import GRULayers, Text, TextEncoder, TextPreparation, TransformerLayers
+from motet.inputs.vector import Vector, VectorEncoder, VectorPreparation
+
+AnyInput = Annotated[Image | Text | Audio | Number | Category | Vector, Field(discriminator="kind")]
+
+__all__ = [
+    "AnyInput",
+    "Audio",
+    "AudioEncoder",
+    "AudioPreparation",
+    "Category",
+    "CategoryEncoder",
+    "CategoryPreparation",
+    "Encoder",
+    "GRULayers",
+    "Image",
+    "ImageEncoder",
+    "ImagePreparation",
+    "InputSpec",
+    "Number",
+    "NumberEncoder",
+    "NumberPreparation",
+    "Preparation",
+    "Text",
+    "TextEncoder",
+    "TextPreparation",
+    "TransformerLayers",
+    "Vector",
+    "VectorEncoder",
+    "VectorPreparation",
+]

@@ -1,15 +1,20 @@
 """The contract of the room: an input is a Spec, a fitted preparation and an encoder, in one file."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
 from motet.core.component import ComponentSpec, Frozen
+from motet.core.errors import CellError, DataError
 from motet.core.flow import Tokens
+
+Item = TypeVar("Item")
 
 
 class Preparation(Frozen, ABC):
@@ -18,6 +23,16 @@ class Preparation(Frozen, ABC):
     It satisfies `core.flow.Reader`. `read` is deterministic and does the costly part (decode, resize, tokenize);
     `augment` is the random part, on training rows only; `batch` pads, stacks and normalises.
     """
+
+    @property
+    @abstractmethod
+    def varies(self) -> bool:
+        """Whether `augment` does anything."""
+
+    @property
+    def varies(self) -> bool:
+        """Whether `augment` does anything; where it is False, nothing is drawn and `augment` is not called."""
+        return True
 
     @abstractmethod
     def read(self, cell: object) -> np.ndarray:
@@ -29,7 +44,7 @@ class Preparation(Frozen, ABC):
 
     @abstractmethod
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """n >= 1 items -> tensors with first dimension n."""
+        """N >= 1 items -> tensors with first dimension n."""
 
 
 class Encoder(nn.Module, ABC):
@@ -47,13 +62,16 @@ class InputSpec(ComponentSpec, ABC):
 
     media: ClassVar[bool] = False
 
-    column: str | None = Field(None, description="The column of the table; the input's own name when left out.")
+    column: str | None = Field(default=None, description="The column of the table; the input's own name when left out.")
     columns: tuple[str, ...] | str | None = Field(
-        None, description="Several columns as one input: a list of names, or a glob such as 'el_*'."
+        default=None, description="Several columns as one input: a list of names, or a glob such as 'el_*'."
     )
-    missing: tuple[str, ...] = Field((), description="Spellings of an absent cell beside the empty one, e.g. ['NA'].")
+    missing: tuple[str, ...] = Field(
+        default=(), description="Spellings of an absent cell beside the empty one, e.g. ['NA']."
+    )
     drop: float | Literal["auto"] = Field(
-        "auto", description="How often a training row goes without this input, so that the model learns to (0 to <1)."
+        default="auto",
+        description="How often a training row goes without this input, so that the model learns to (0 to <1).",
     )
 
     @abstractmethod
@@ -71,3 +89,43 @@ class InputSpec(ComponentSpec, ABC):
     @abstractmethod
     def build(self, preparation: Preparation) -> Encoder:
         """The encoder for cells prepared so, freshly initialised."""
+
+
+def readable(cells: Iterable[object], read: Callable[[object], Item]) -> list[Item]:
+    """What `read` makes of every cell it does not refuse; `DataError` when it refuses all.
+
+    >>> from motet.inputs.numerals import to_float
+    >>> readable(["1", "one", "3"], to_float)
+    [1.0, 3.0]
+    """
+    items, reason = [], "there is none"
+    for cell in cells:
+        try:
+            items.append(read(cell))
+        except CellError as error:
+            reason = str(error)
+    if not items:
+        raise DataError(f"no cell of the training rows can be read; of the last one: {reason}")
+    return items
+
+
+def single_token(vectors: Float[Tensor, "N D"]) -> Tokens:
+    """One token per row, present in each.
+
+    >>> single_token(torch.zeros(2, 8)).mask
+    tensor([[True],
+            [True]])
+    """
+    present = torch.ones(len(vectors), dtype=torch.bool, device=vectors.device)
+    return Tokens(vectors[:, None], present[:, None], present)
+
+
+def spread(cells: Sequence[object], count: int) -> list[object]:
+    """At most `count` of the cells, evenly spread over all of them: a sample without chance.
+
+    >>> spread(["a", "b", "c", "d", "e"], 3)
+    ['a', 'c', 'e']
+    """
+    if len(cells) <= count:
+        return list(cells)
+    return [cells[int(index)] for index in np.linspace(0, len(cells) - 1, count)]

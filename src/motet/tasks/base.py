@@ -7,13 +7,14 @@ metrics and decoded answers are all functions of outputs, so training, evaluatio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
+from motet.core.checks import did_you_mean
 from motet.core.component import ComponentSpec, Frozen
 from motet.core.flow import Cells
 
@@ -33,25 +34,30 @@ class Codec(Frozen, ABC):
     It satisfies `core.flow.Reader`; `batch` returns `{"target": Tensor [n, ...]}`.
     """
 
+    @property
+    def varies(self) -> bool:
+        """False: a label does not vary by chance."""
+        return False
+
+    def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The item itself."""
+        return item
+
     @abstractmethod
     def read(self, cell: object) -> np.ndarray:
         """One present label -> one array; raises `CellError` with the reason."""
 
     @abstractmethod
-    def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """The item itself, but for label smoothing by chance and the like."""
-
-    @abstractmethod
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """n >= 1 items -> `{"target": [n, ...]}`."""
+        """Items, at least one -> `{"target": [n, ...]}`."""
 
     @abstractmethod
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
-        """Output `[N, ...]` -> columns of N answers: "" is the answer itself, "probability", "low", "high" go with it."""
+        """Output `[N, ...]` -> columns of N answers: "" is the answer, "probability", "low", "high" go with it."""
 
     @abstractmethod
     def calibrated(self, output: Tensor, target: Tensor) -> Self:
-        """This codec with its intervals fitted on held-out rows; itself where it has none."""
+        """The same codec with its intervals fitted on held-out rows; itself where it has none."""
 
     @abstractmethod
     def metrics(self) -> tuple[Metric, ...]:
@@ -59,7 +65,7 @@ class Codec(Frozen, ABC):
 
     @abstractmethod
     def prior(self, target: Tensor) -> Tensor:
-        """The constant output `[...]` that fits these training targets best: the trivial baseline, and the heads' bias."""
+        """The constant output `[...]` that fits these training targets best: trivial baseline and bias of the heads."""
 
 
 class Head(nn.Module, ABC):
@@ -75,7 +81,14 @@ class Head(nn.Module, ABC):
 
 
 class TaskSpec(ComponentSpec, ABC):
-    """What every task has in common."""
+    """What every task has in common.
+
+    `metric_names` are the kind's metrics, primary first, as its codec computes them; `several` says whether the kind
+    takes more than one column.
+    """
+
+    metric_names: ClassVar[tuple[str, ...]]
+    several: ClassVar[bool] = False
 
     column: str | None = Field(None, description="The column of the labels; the task's own name when left out.")
     columns: tuple[str, ...] | str | None = Field(
@@ -83,7 +96,29 @@ class TaskSpec(ComponentSpec, ABC):
     )
     missing: tuple[str, ...] = Field((), description="Spellings of an absent label beside the empty one, e.g. ['NA'].")
     weight: float = Field(1.0, gt=0, description="How much the task matters beside the others.")
-    metric: str | None = Field(None, description="The metric that selects the best weights; the kind's primary if left out.")
+    metric: str | None = Field(
+        None, description="The metric that selects the best weights; the kind's primary if left out."
+    )
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, name: str | None) -> str | None:
+        if name is not None and name not in cls.metric_names:
+            raise ValueError(f"{cls.word()} has no metric {name!r}{did_you_mean(name, cls.metric_names)}")
+        return name
+
+    @model_validator(mode="after")
+    def _one_way_to_name_columns(self) -> Self:
+        if self.columns is not None and not self.several:
+            raise ValueError(f"{self.word()} takes one `column`, not `columns`; 0/1 columns make a multilabel task")
+        if self.columns is not None and self.column is not None:
+            raise ValueError("give `column` or `columns`, not both")
+        return self
+
+    @property
+    def primary(self) -> str:
+        """The metric that speaks for the task: the one the user chose, or the kind's first."""
+        return self.metric or self.metric_names[0]
 
     @abstractmethod
     def fit(self, cells: Iterable[object]) -> Codec:
@@ -95,7 +130,7 @@ class TaskSpec(ComponentSpec, ABC):
 
     @abstractmethod
     def resolved(self, codec: Codec) -> Self:
-        """This Spec with every "auto" replaced by what was fitted."""
+        """The same Spec with every "auto" replaced by what was fitted."""
 
     @abstractmethod
     def build(self, codec: Codec, input_width: int) -> Head:
@@ -106,7 +141,5 @@ class TaskSpec(ComponentSpec, ABC):
         """The loss of each row; exactly 0, with gradient exactly 0, in rows without a label, whatever these hold."""
 
     @abstractmethod
-    def combine(
-        self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str
-    ) -> Tensor:
+    def combine(self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str) -> Tensor:
         """One output from those of several streams; raises `SpecError` for a rule it does not know."""

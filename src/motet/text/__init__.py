@@ -1,1 +1,5 @@
-"""The text room."""
+"""Tokenizers, for inputs that read and for tasks that write."""
+
+from motet.text.tokenizer import PADDING, Tokenizer
+
+__all__ = ["PADDING", "Tokenizer"]

@@ -1,1 +1,16 @@
-"""The training room."""
+"""The loop, the step, the optimiser, checkpoints, device and log of one training."""
+
+from motet.training.checkpoint import CheckpointFolder, Position
+from motet.training.device import autocast, has_bfloat16, num_cores, pick_device
+from motet.training.log import RunLog, read_log
+from motet.training.loop import Interrupted, Loop, Validation
+from motet.training.optimizer import build_optimizer
+from motet.training.progress import Bars, Lines, Progress, Quiet, progress_for
+from motet.training.spec import TrainingSpec
+from motet.training.step import StepResult, train_step
+
+__all__ = [
+    "Bars", "CheckpointFolder", "Interrupted", "Lines", "Loop", "Position", "Progress", "Quiet", "RunLog", "StepResult",
+    "TrainingSpec", "Validation", "autocast", "build_optimizer", "has_bfloat16", "num_cores", "pick_device",
+    "progress_for", "read_log", "train_step",
+]

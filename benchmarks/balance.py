@@ -1,0 +1,132 @@
+"""P2: a gradient-balanced step beside the summed-loss step of the same model, and TorchJD on the same model.
+
+Trunk-bound: a perceptron of several wide layers, K linear heads. All sides run interleaved in one process, one thread;
+each round times every side once, ratios are taken within the round. Prints a markdown table.
+
+    python benchmarks/balance.py [--quick]
+"""
+
+import argparse
+import itertools
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from motet.balance import MGDA, Fixed, Junction
+from motet.balance.base import BalancerSpec
+
+BATCH, INPUT, WIDTH, LAYERS = 256, 256, 512, 4
+
+
+class Model(nn.Module):
+    """Trunk, junction, one linear head per task."""
+
+    def __init__(self, num_tasks: int, balancer: BalancerSpec) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        widths = [INPUT] + [WIDTH] * LAYERS
+        layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(widths)]
+        self.trunk = nn.Sequential(*layers)
+        self.tasks = [f"t{index}" for index in range(num_tasks)]
+        self.junction = Junction(balancer, tasks=self.tasks)
+        self.heads = nn.ModuleDict({task: nn.Linear(WIDTH, 1) for task in self.tasks})
+        self.optimizer = torch.optim.SGD(self.parameters(), lr=1e-4)
+
+    def losses(self, z: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
+        return {t: (self.heads[t](z[t])[:, 0] - y[:, index]).pow(2).mean() for index, t in enumerate(self.tasks)}
+
+
+def plain_step(num_tasks: int) -> Callable[[Tensor, Tensor], None]:
+    model = Model(num_tasks, Fixed())
+
+    def step(x: Tensor, y: Tensor) -> None:
+        model.optimizer.zero_grad()
+        z = model.trunk(x)
+        torch.stack(list(model.losses(dict.fromkeys(model.tasks, z), y).values())).sum().backward()
+        model.optimizer.step()
+
+    return step
+
+
+def junction_step(num_tasks: int, balancer: BalancerSpec) -> Callable[[Tensor, Tensor], None]:
+    model = Model(num_tasks, balancer)
+
+    def step(x: Tensor, y: Tensor) -> None:
+        model.optimizer.zero_grad()
+        model.junction.total(model.losses(model.junction(model.trunk(x)), y)).backward()
+        model.optimizer.step()
+
+    return step
+
+
+def torchjd_step(num_tasks: int, method: str) -> Callable[[Tensor, Tensor], None]:
+    from torchjd import aggregation
+    from torchjd.autojac import jac_to_grad, mtl_backward
+
+    model, aggregator = Model(num_tasks, Fixed()), getattr(aggregation, method)()
+
+    def step(x: Tensor, y: Tensor) -> None:
+        model.optimizer.zero_grad()
+        z = model.trunk(x)
+        losses = model.losses(dict.fromkeys(model.tasks, z), y)
+        mtl_backward(list(losses.values()), features=z)
+        jac_to_grad(model.trunk.parameters(), aggregator)
+        model.optimizer.step()
+
+    return step
+
+
+def measure(num_tasks: int, rounds: int, steps: int) -> dict[str, list[float]]:
+    sides = {
+        "summed loss": plain_step(num_tasks),
+        "motet Fixed": junction_step(num_tasks, Fixed()),
+        "motet MGDA": junction_step(num_tasks, MGDA()),
+    }
+    for method in ("MGDA", "UPGrad"):
+        try:
+            sides[f"TorchJD {method}"] = torchjd_step(num_tasks, method)
+        except ImportError as error:
+            print(f"(TorchJD {method} left out: {error})", file=sys.stderr)
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(BATCH, INPUT, generator=generator), torch.randn(BATCH, num_tasks, generator=generator)
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for index in range(rounds + 1):
+        sums = dict.fromkeys(sides, 0.0)
+        for _ in range(steps):  # sides take turns step by step, so that a busy moment hits all of them
+            for name, step in sides.items():
+                start = time.perf_counter()
+                step(x, y)
+                sums[name] += time.perf_counter() - start
+        if index:  # the first round warms up
+            for name, total in sums.items():
+                times[name].append(total / steps)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few steps, K = 2 and 8")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(1)
+    rounds, steps = (7, 3) if quick else (11, 15)
+    print(
+        f"batch {BATCH}, trunk {INPUT}-{'-'.join([str(WIDTH)] * LAYERS)}, {rounds} rounds of {steps} steps, 1 thread\n"
+    )
+    print("| K | side | ms/step | ratio to summed loss: median | range |\n|---|---|---|---|---|")
+    for num_tasks in (2, 8) if quick else (2, 4, 8, 16):
+        times = measure(num_tasks, rounds, steps)
+        for name, values in times.items():
+            ratios = [value / base for value, base in zip(values, times["summed loss"], strict=True)]
+            print(
+                f"| {num_tasks} | {name} | {1e3 * statistics.median(values):.1f} | {statistics.median(ratios):.3f} "
+                f"| {min(ratios):.3f}-{max(ratios):.3f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What the held-out rows already know from the training rows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import UInt64
+
+from motet.core.checks import text_of
+from motet.core.errors import DataError
+from motet.data.split import Splits
+from motet.data.table import Table
+
+
+def leakage(table: Table, splits: Splits, columns: Sequence[str], group: str | None = None) -> list[str]:
+    """One warning line per held-out part that repeats training rows; `columns` are those of the inputs.
+
+    Errors: `DataError` when a group stands on two sides of the split.
+    """
+    held_out = {name: rows for name, rows in (("valid", splits.valid), ("test", splits.test)) if len(rows)}
+    if group is not None:
+        _check_groups(table, splits, group)
+    if not columns or not held_out:
+        return []
+    hashes = _row_hashes(table, columns)
+    first_train, train_rows = _first_of_each(hashes[splits.train], splits.train)
+    warnings = []
+    for name, rows in held_out.items():
+        repeated = rows[np.isin(hashes[rows], first_train)]
+        if len(repeated):
+            twin = train_rows[np.searchsorted(first_train, hashes[repeated[0]])]
+            warnings.append(
+                f"{len(repeated)} of {len(rows)} {name} rows have the same inputs as a training row, "
+                f"e.g. {_place(table, repeated[0])} and {_place(table, twin)}"
+            )
+    return warnings
+
+
+def _first_of_each(hashes: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    unique, first = np.unique(hashes, return_index=True)
+    return unique, rows[first]
+
+
+def _check_groups(table: Table, splits: Splits, group: str) -> None:
+    seen: dict[str, tuple[str, int]] = {}
+    for part, rows in (("train", splits.train), ("valid", splits.valid), ("test", splits.test)):
+        for row, cell in zip(rows.tolist(), table.cells((group,), rows=rows), strict=True):
+            if cell is None:
+                continue
+            where, first = seen.setdefault(text_of(cell), (part, row))
+            if where != part:
+                raise DataError(
+                    f"{_place(table, row)}:{group}: group {cell!r} is in {part} here and in {where} at "
+                    f"{_place(table, first)}; a group must be on one side of the split"
+                )
+
+
+def _row_hashes(table: Table, columns: Sequence[str]) -> UInt64[np.ndarray, "rows"]:
+    """A 64-bit hash per row over these columns: equal rows have equal hashes, others almost surely differ."""
+    total = np.zeros(table.num_rows, dtype=np.uint64)
+    for name in columns:
+        total = _mixed(total + np.uint64(0x9E3779B97F4A7C15) + _codes(table.arrow.column(name)))
+    return total
+
+
+def _codes(column: pa.ChunkedArray) -> UInt64[np.ndarray, "rows"]:
+    """A number per distinct cell of the column; absent is 0."""
+    if pa.types.is_nested(column.type):
+        column = pa.chunked_array([pa.array([None if c is None else repr(c) for c in column.to_pylist()], pa.string())])
+    encoded = column.combine_chunks().dictionary_encode()
+    arrays = encoded.chunks if isinstance(encoded, pa.ChunkedArray) else [encoded]
+    assert len(arrays) == 1
+    codes = np.asarray(arrays[0].indices.fill_null(-1), dtype=np.int64) + 1
+    return codes.astype(np.uint64)
+
+
+def _mixed(value: np.ndarray) -> UInt64[np.ndarray, "rows"]:
+    """splitmix64, wrapping."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(value ^ (value >> np.uint64(31)))
+
+
+def _place(table: Table, row: int) -> str:
+    file, number = table.locate(int(row))
+    return f"{file}:{number}"

@@ -1,0 +1,180 @@
+"""A table: one Arrow table, memory-mapped where it comes from a file, that knows where each of its rows came from."""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from motet.core.checks import text_of
+from motet.core.errors import DataError
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one source: its name as the user wrote it, and the folder its relative media paths start from.
+
+    `first_row` is what a person who opens the file calls the first data row: 2 below a CSV header, else 1.
+    `digest` identifies the file's content; "" for a table that was in memory.
+    """
+
+    name: str
+    folder: Path
+    num_rows: int
+    first_row: int = 1
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows and named columns, and where they came from. Row numbers run from 0 over all parts."""
+
+    arrow: pa.Table
+    parts: tuple[Part, ...]
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are over all parts."""
+        return int(self.arrow.num_rows)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns, in the order of the file."""
+        return tuple(self.arrow.column_names)
+
+    def locate(self, row: int) -> tuple[str, int]:
+        """The file a row stands in, and its number there as a person who opens the file counts."""
+        part, within = self._part_of(row)
+        return part.name, within + part.first_row
+
+    def folder(self, row: int) -> Path:
+        """The folder that relative media paths of this row start from."""
+        return self._part_of(row)[0].folder
+
+    def cells(
+        self, names: Sequence[str], *, missing: Sequence[str] = (), rows: np.ndarray | None = None
+    ) -> list[object | None]:
+        """The cells of one column, or lists with one cell per column where there are several names.
+
+        A cell is None when it is absent: empty, null, NaN, or spelt as in `missing`. Of several columns the whole is
+        absent when all of them are; when only some are, the list holds None in their place, and the reader decides.
+        """
+        spellings = frozenset(missing)
+        columns = [[_present(cell, spellings) for cell in self._plain(name, rows)] for name in names]
+        if len(columns) == 1:
+            return columns[0]
+        return [None if all(cell is None for cell in cells) else list(cells) for cells in zip(*columns, strict=True)]
+
+    @cached_property
+    def content_hash(self) -> str:
+        """A hash of everything the table holds."""
+        digest = hashlib.blake2b(digest_size=16)
+        if all(part.digest for part in self.parts):
+            digest.update("\n".join(f"{part.digest} {part.num_rows}" for part in self.parts).encode())
+        else:
+            sink = pa.PythonFile(_HashingFile(digest), mode="w")
+            with pa.ipc.new_stream(sink, self.arrow.schema) as writer:
+                writer.write_table(self.arrow)
+        return digest.hexdigest()
+
+    def _part_of(self, row: int) -> tuple[Part, int]:
+        assert 0 <= row < self.num_rows, (row, self.num_rows)
+        index = bisect_right(self._starts, row) - 1
+        return self.parts[index], row - self._starts[index]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *accumulate(part.num_rows for part in self.parts)][:-1]
+
+    def _plain(self, name: str, rows: np.ndarray | None) -> list[Any]:
+        """Python values of a column; `rows` are gathered chunk by chunk, for Arrow would first join all chunks."""
+        column = self.arrow.column(name)
+        if rows is None:
+            return [cell for chunk in column.chunks for cell in chunk.to_pylist()]
+        starts = np.cumsum([0, *(len(chunk) for chunk in column.chunks)])
+        chunk_of = np.searchsorted(starts, rows, side="right") - 1
+        cells: list[Any] = [None] * len(rows)
+        for index in np.unique(chunk_of):
+            places = np.flatnonzero(chunk_of == index)
+            values = column.chunk(int(index)).take(pa.array(rows[places] - starts[index])).to_pylist()
+            for place, value in zip(places.tolist(), values, strict=True):
+                cells[place] = value
+        return cells
+
+
+def concat_tables(tables: Sequence[Table]) -> Table:
+    """The rows of several tables one after the other; a column that a table lacks is absent in its rows.
+
+    A column that holds text in one table and numbers in another becomes text, as if both had been CSV.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    arrows = [table.arrow for table in tables]
+    try:
+        arrow = pa.concat_tables(arrows, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        arrow = pa.concat_tables(_with_common_types(tables), promote_options="permissive")
+    return Table(arrow, tuple(part for table in tables for part in table.parts))
+
+
+def _present(cell: Any, missing: frozenset[str]) -> Any:
+    if cell is None or cell == "" or cell != cell:
+        return None
+    if isinstance(cell, dict) and all(value is None for value in cell.values()):
+        return None
+    if missing and not isinstance(cell, (list, dict, bytes)) and text_of(cell) in missing:
+        return None
+    return cell
+
+
+def _with_common_types(tables: Sequence[Table]) -> list[pa.Table]:
+    arrows = [table.arrow for table in tables]
+    for name in dict.fromkeys(name for table in tables for name in table.column_names):
+        holders = [index for index, arrow in enumerate(arrows) if name in arrow.column_names]
+        try:
+            pa.unify_schemas([pa.schema([arrows[i].schema.field(name)]) for i in holders], promote_options="permissive")
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            for i in holders:
+                arrows[i] = _as_text(arrows[i], name, tables[i].parts[0].name)
+    return arrows
+
+
+def _as_text(arrow: pa.Table, name: str, source: str) -> pa.Table:
+    cells = arrow.column(name).to_pylist()
+    odd = next((cell for cell in cells if isinstance(cell, (list, dict, bytes))), None)
+    if odd is not None:
+        raise DataError(
+            f"{source}: column {name!r} holds {type(odd).__name__}s here and something else in another table"
+        )
+    text = pa.array([None if cell is None else text_of(cell) for cell in cells], pa.string())
+    return arrow.set_column(arrow.column_names.index(name), name, text)
+
+
+class _HashingFile:
+    """A file that only hashes what is written to it."""
+
+    closed = False
+
+    def __init__(self, digest: Any) -> None:
+        self._digest = digest
+        self._written = 0
+
+    def write(self, data: Any) -> int:
+        self._digest.update(data)
+        self._written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._written
+
+    def flush(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,60 @@
+"""The metrics of one task, each with its interval, beside what a constant answer would have scored."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from motet.evaluation.interval import percentiles, resampled_rows
+from motet.tasks import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A metric over all scored rows and its bootstrap interval; NaN where the metric does not exist on these rows."""
+
+    value: float
+    low: float
+    high: float
+    higher_is_better: bool
+
+
+def score(
+    codec: Codec, output: Tensor, target: Tensor, *, seed: int, resamples: int = 200, level: float = 0.95
+) -> dict[str, Score]:
+    """Every metric of the task over N labelled rows, primary first, with a percentile bootstrap over the rows.
+
+    Output and target are `[N, ...]`, labelled rows only. One draw of rows serves all metrics. Resamples in which a
+    metric does not exist (one class alone) are passed over.
+
+    >>> import torch
+    >>> from motet.tasks import Binary
+    >>> codec = Binary().fit(["no", "yes"])
+    >>> scores = score(codec, torch.tensor([2.0, -1.0, 1.0]), torch.tensor([1.0, 0.0, 0.0]), seed=0)
+    >>> round(scores["accuracy"].value, 3), scores["accuracy"].high
+    (0.667, 1.0)
+    """
+    metrics = codec.metrics()
+    draws = [
+        [metric.compute(output[rows], target[rows]) for metric in metrics]
+        for rows in resampled_rows(len(target), seed=seed, resamples=resamples)
+    ]
+    table = np.array(draws, dtype=np.float64).reshape(len(draws), len(metrics))
+    scores = {}
+    for column, metric in enumerate(metrics):
+        low, high = percentiles(table[:, column], level=level)
+        scores[metric.name] = Score(metric.compute(output, target), low, high, metric.higher_is_better)
+    return scores
+
+
+def baseline(codec: Codec, prior: Tensor, target: Tensor) -> dict[str, float]:
+    """What one constant output, `codec.prior(training targets)`, scores on these N rows: the least a model has to beat.
+
+    >>> import torch
+    >>> from motet.tasks import Binary
+    >>> codec = Binary().fit(["no", "yes"])
+    >>> baseline(codec, codec.prior(torch.tensor([0.0, 0.0, 1.0])), torch.tensor([0.0, 1.0, 0.0, 0.0]))["accuracy"]
+    0.75
+    """
+    constant = prior.expand(len(target), *prior.shape)
+    return {metric.name: metric.compute(constant, target) for metric in codec.metrics()}

@@ -1,0 +1,60 @@
+"""Early fusion: one layer over all inputs side by side."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from motet.core.flow import Fused, Tokens
+from motet.fusion.base import Fusion, FusionSpec
+from motet.fusion.project import pooled, presence
+from motet.nn.dropout import Dropout
+from motet.nn.mlp import MLP
+
+
+class Concat(FusionSpec):
+    """All inputs side by side through one layer: early fusion.
+
+    >>> Concat(width=16).build({"photo": 8, "review": 4}).streams
+    ('joint',)
+    """
+
+    kind: Literal["concat"] = "concat"
+    width: int = Field(default=128, gt=0, description="Width of the fused vector.")
+    layers: int = Field(
+        default=1, gt=0, description="Layers over the joined inputs; the first is the linear map itself."
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the fused vector and between layers.")
+
+    def build(self, input_widths: Mapping[str, int]) -> "ConcatFusion":
+        """Takes inputs of any number and width."""
+        return ConcatFusion(input_widths, width=self.width, layers=self.layers, dropout=self.dropout)
+
+
+class ConcatFusion(Fusion):
+    """`h = W [x_1; ...; x_M] + b`, x_m the mean token of input m; further layers put a GELU before each.
+
+    An absent input takes part with its learned absent token: a learned fallback, so any subset of inputs will do.
+
+    >>> present = torch.ones(2, dtype=torch.bool)
+    >>> photo = Tokens(torch.zeros(2, 1, 8), present[:, None], present)
+    >>> ConcatFusion({"photo": 8}, width=16)({"photo": photo})["joint"].pooled.shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(
+        self, input_widths: Mapping[str, int], *, width: int = 128, layers: int = 1, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.output_width = width
+        self.streams = ("joint",)
+        self.inputs = tuple(sorted(input_widths))
+        self.mix = MLP(sum(input_widths.values()), hidden=[width] * (layers - 1), output_width=width, dropout=dropout)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
+        """One stream, present where any input is."""
+        joined = torch.cat([pooled(tokens[name]) for name in self.inputs], dim=1)
+        fused = self.dropout(self.mix(joined))
+        return {"joint": Fused(fused, presence(tokens).any(dim=1), fused.new_ones(len(fused)))}

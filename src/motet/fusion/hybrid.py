@@ -1,0 +1,82 @@
+"""Hybrid fusion: a joint stream beside one per input."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from motet.core.flow import Fused, Tokens
+from motet.fusion.base import Fusion, FusionSpec
+from motet.fusion.concat import Concat
+from motet.fusion.late import Weights
+from motet.fusion.project import Projections, presence
+from motet.fusion.shares import DecisionShares
+from motet.fusion.weighted import Weighted
+
+
+class Hybrid(FusionSpec):
+    """The fused inputs decide, and every input on its own too; the decisions are averaged.
+
+    >>> Hybrid(fusion=Weighted(width=16)).build({"photo": 8, "review": 4}).streams
+    ('joint', 'photo', 'review')
+    """
+
+    kind: Literal["hybrid"] = "hybrid"
+    fusion: Annotated[Concat | Weighted, Field(discriminator="kind")] = Field(
+        Concat(), description="How the joint stream is fused; its width is that of every stream."
+    )
+    weights: Weights = Field(
+        default="mean", description="Shares in the decision: mean, learned, or a number for `joint` and for each input."
+    )
+    auxiliary: float = Field(
+        default=0.0, ge=0, description="Weight of each stream's own loss beside the joint decision's."
+    )
+
+    def build(self, input_widths: Mapping[str, int]) -> "HybridFusion":
+        """Refuses weights that do not name exactly the streams."""
+        joint = self.fusion.build(input_widths)
+        return HybridFusion(joint, input_widths, weights=self.weights, auxiliary=self.auxiliary)
+
+
+class HybridFusion(Fusion):
+    """The stream of `joint`, an operator with one stream, beside `h_m = P_m x_m` for each input m.
+
+    Shares in the decision are as in `LateFusion`; the joint stream is present where any input is. It is called
+    "joint", with an underscore added where an input has that name.
+
+    >>> joint = Concat(width=4).build({"joint": 2})
+    >>> HybridFusion(joint, {"joint": 2}).streams
+    ('joint_', 'joint')
+    """
+
+    def __init__(
+        self,
+        joint: Fusion,
+        input_widths: Mapping[str, int],
+        *,
+        weights: Weights = "mean",
+        auxiliary: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.inputs = tuple(sorted(input_widths))
+        self.joint_stream = "joint"
+        while self.joint_stream in self.inputs:
+            self.joint_stream += "_"
+        self.output_width = joint.output_width
+        self.streams = (self.joint_stream, *self.inputs)
+        self.auxiliary = auxiliary
+        self.joint = joint
+        self.project = Projections(input_widths, width=joint.output_width)
+        self.shares = DecisionShares(self.streams, weights=weights)
+
+    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
+        """The joint stream and one per input, under the input's name."""
+        (joint,) = self.joint(tokens).values()
+        present = torch.cat([joint.present[:, None], presence(tokens)], dim=1)
+        vectors = {self.joint_stream: joint.pooled, **self.project(tokens)}
+        shares = self.shares(present)
+        return {
+            stream: Fused(vectors[stream], present[:, column], shares[:, column])
+            for column, stream in enumerate(self.streams)
+        }

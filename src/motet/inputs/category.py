@@ -1,0 +1,117 @@
+"""Categories: an embedding per value, one of them for the values never seen."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from pydantic import Field
+from torch import Tensor, nn
+
+from motet.core.checks import text_of
+from motet.core.errors import CellError
+from motet.core.flow import Tokens
+from motet.inputs.base import Encoder, InputSpec, Preparation, readable, single_token
+
+UNSEEN = 0
+
+
+class CategoryPreparation(Preparation):
+    """The values that have an embedding of their own, sorted, and how often a training row pretends not to know it.
+
+    Index 0 is for every other value. It is trained by the rare values of the training rows and by that pretence.
+    """
+
+    categories: tuple[str, ...]
+    unseen: float
+
+    @property
+    def varies(self) -> bool:
+        """Whether training rows pretend."""
+        return self.unseen > 0
+
+    def read(self, cell: object) -> Int64[np.ndarray, ""]:
+        """The index of the value, 0 for one that is not among the categories."""
+        return np.array(self._index.get(category_of(cell), UNSEEN), dtype=np.int64)
+
+    def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The item, or at probability `unseen` the index of a value never seen."""
+        return np.zeros_like(item) if generator.random() < self.unseen else item
+
+    def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """`{"index": [n]}`."""
+        return {"index": torch.from_numpy(np.stack(items))}
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {category: index for index, category in enumerate(self.categories, start=1)}
+
+
+class CategoryEncoder(Encoder):
+    """One learned vector per category, and one for what was never seen.
+
+    >>> CategoryEncoder(num_categories=3, width=8)({"index": torch.tensor([0, 3])}).values.shape
+    torch.Size([2, 1, 8])
+    """
+
+    def __init__(self, *, num_categories: int, width: int) -> None:
+        super().__init__()
+        self.output_width = width
+        self.embedding = nn.Embedding(1 + num_categories, width)
+
+    def forward(self, values: Mapping[str, Tensor]) -> Tokens:
+        """`index [N]` -> one token per row."""
+        return single_token(self.embedding(values["index"]))
+
+
+class Category(InputSpec):
+    """A category: one learned vector per value, one for values never seen."""
+
+    kind: Literal["category"] = "category"
+    min_count: int = Field(
+        default=2, ge=1, description="Values rarer than this in the training rows count as never seen."
+    )
+    unseen: float = Field(
+        default=0.02,
+        ge=0,
+        lt=1,
+        description="How often a training row's value is replaced by 'never seen', so that it is learned.",
+    )
+    width: int = Field(default=32, ge=1, description="Width of the token.")
+
+    def fit(self, cells: Iterable[object]) -> CategoryPreparation:
+        """The values that occur often enough; 5, 5.0 and "5" are one value.
+
+        >>> Category(min_count=2).fit(["red", "blue", "red"]).categories
+        ('red',)
+        """
+        counts = Counter(readable(cells, category_of))
+        categories = sorted(value for value, count in counts.items() if count >= self.min_count)
+        return CategoryPreparation(categories=tuple(categories), unseen=self.unseen)
+
+    def restore(self, state: dict[str, Any]) -> CategoryPreparation:
+        """The preparation a bundle holds."""
+        return CategoryPreparation.model_validate(state)
+
+    def resolved(self, preparation: Preparation) -> Self:
+        """Nothing here is "auto"."""
+        return self
+
+    def build(self, preparation: Preparation) -> CategoryEncoder:
+        """A fresh encoder for categories prepared so."""
+        assert isinstance(preparation, CategoryPreparation)
+        return CategoryEncoder(num_categories=len(preparation.categories), width=self.width)
+
+
+def category_of(cell: object) -> str:
+    """The canonical text of a plain cell, without space around it; `CellError` for lists and the like.
+
+    >>> category_of(5.0), category_of(" red ")
+    ('5', 'red')
+    """
+    if isinstance(cell, list | tuple | dict | set | bytes | np.ndarray):
+        raise CellError(f"expected one category, found a value of type {type(cell).__name__}")
+    return text_of(cell.item() if isinstance(cell, np.generic) else cell).strip()

@@ -1,0 +1,136 @@
+"""Ready-made vectors: embeddings, sensors, several columns of numbers at once."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from pydantic import Field
+from torch import Tensor
+
+from motet import media
+from motet.core.errors import CellError
+from motet.core.flow import Tokens
+from motet.inputs.base import Encoder, InputSpec, Preparation, readable, single_token
+from motet.inputs.numerals import to_float
+from motet.nn import MLP
+
+FARTHEST = 1e4  # deviations from the mean; beyond, a value in a nearly constant place would drown all others
+
+
+class VectorPreparation(Preparation):
+    """The width of the vectors, and the mean and deviation of each place."""
+
+    separator: str
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    @property
+    def varies(self) -> bool:
+        """Nothing does."""
+        return False
+
+    def read(self, cell: object) -> Float32[np.ndarray, "W"]:
+        """A vector from a list, an array, text with separators, or a path to a `.npy` file."""
+        vector = vector_of(cell, separator=self.separator)
+        if len(vector) != len(self.mean):
+            raise CellError(f"expected {len(self.mean)} numbers, found {len(vector)}")
+        return vector
+
+    def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The item itself."""
+        return item
+
+    def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """`{"vector": [n, W]}`, standardised place by place."""
+        scaled = (np.stack(items) - np.array(self.mean)) / np.array(self.deviation)
+        return {"vector": torch.from_numpy(np.clip(scaled, -FARTHEST, FARTHEST).astype(np.float32))}
+
+
+class VectorEncoder(Encoder):
+    """A perceptron with one hidden layer: one token.
+
+    >>> VectorEncoder(features=5, width=8, dropout=0.1)({"vector": torch.zeros(2, 5)}).values.shape
+    torch.Size([2, 1, 8])
+    """
+
+    def __init__(self, *, features: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.output_width = width
+        self.mlp = MLP(features, hidden=[width], output_width=width, dropout=dropout)
+
+    def forward(self, values: Mapping[str, Tensor]) -> Tokens:
+        """`vector [N, W]` -> one token per row."""
+        return single_token(self.mlp(values["vector"]))
+
+
+class Vector(InputSpec):
+    """A vector of fixed length: standardised, a small perceptron, one token."""
+
+    kind: Literal["vector"] = "vector"
+    separator: str = Field(
+        default="|", min_length=1, description="What stands between the numbers where the cell is text."
+    )
+    width: int = Field(default=128, ge=1, description="Width of the token, and of the hidden layer.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout after the hidden layer.")
+
+    def fit(self, cells: Iterable[object]) -> VectorPreparation:
+        """The most common length, and the mean and deviation of each place.
+
+        >>> Vector().fit(["1|2", "3|2"]).mean
+        (2.0, 2.0)
+        """
+        vectors = readable(cells, lambda cell: vector_of(cell, separator=self.separator))
+        length = Counter(map(len, vectors)).most_common(1)[0][0]
+        matrix = np.stack([vector for vector in vectors if len(vector) == length]).astype(np.float64)
+        varies = matrix.max(axis=0) > matrix.min(axis=0)
+        deviation = np.where(varies, matrix.std(axis=0), 1.0)
+        return VectorPreparation(
+            separator=self.separator, mean=tuple(matrix.mean(axis=0).tolist()), deviation=tuple(deviation.tolist())
+        )
+
+    def restore(self, state: dict[str, Any]) -> VectorPreparation:
+        """The preparation a bundle holds."""
+        return VectorPreparation.model_validate(state)
+
+    def resolved(self, preparation: Preparation) -> Self:
+        """Nothing here is "auto"."""
+        return self
+
+    def build(self, preparation: Preparation) -> VectorEncoder:
+        """A fresh encoder for vectors prepared so."""
+        assert isinstance(preparation, VectorPreparation)
+        return VectorEncoder(features=len(preparation.mean), width=self.width, dropout=self.dropout)
+
+
+def vector_of(cell: object, *, separator: str) -> Float32[np.ndarray, "W"]:
+    """The numbers of one cell, each finite in float32; `CellError` with the reason otherwise.
+
+    >>> vector_of("1|2.5", separator="|")
+    array([1. , 2.5], dtype=float32)
+    """
+    if isinstance(cell, str):
+        cell = cell.split(separator)
+    if isinstance(cell, Path):
+        cell = media.array(cell)
+    if isinstance(cell, list | tuple):
+        cell = np.array([_place(place, value) for place, value in enumerate(cell, start=1)])
+    if not isinstance(cell, np.ndarray) or cell.dtype.kind not in "fiub":
+        raise CellError(f"expected numbers, found a value of type {type(cell).__name__}")
+    if cell.ndim != 1 or not cell.size:
+        raise CellError(f"expected one row of numbers, found the shape {list(cell.shape)}")
+    with np.errstate(over="ignore"):
+        vector = cell.astype(np.float32)
+    if not np.isfinite(vector).all():
+        raise CellError(f"number {int(np.argmin(np.isfinite(vector))) + 1} is not finite, or too large for float32")
+    return vector
+
+
+def _place(place: int, value: object) -> float:
+    try:
+        return to_float(value)
+    except CellError as error:
+        raise CellError(f"number {place}: {error}") from None

@@ -1,0 +1,63 @@
+"""Specs and what was fitted for them -> Network, with every joint checked once."""
+
+from collections.abc import Mapping
+
+import torch
+
+from motet.balance import Junction
+from motet.balance.base import BalancerSpec, ThrottleSpec
+from motet.core.errors import SpecError
+from motet.core.seed import key
+from motet.fusion.base import FusionSpec
+from motet.inputs.base import InputSpec, Preparation
+from motet.model.network import Network
+from motet.model.presence import PresentOnly
+from motet.nn.dropout import salt_dropouts
+from motet.sharing.base import SharingSpec
+from motet.tasks.base import Codec, TaskSpec
+
+AUTO_DROP = 0.1
+
+
+def assemble(
+    *,
+    inputs: Mapping[str, tuple[InputSpec, Preparation]],
+    tasks: Mapping[str, tuple[TaskSpec, Codec]],
+    fusion: FusionSpec,
+    sharing: SharingSpec,
+    task_balance: BalancerSpec,
+    modality_balance: ThrottleSpec,
+    seed: int = 0,
+) -> Network:
+    """The network, initialised from `seed` alone: the order in which inputs and tasks are named does not matter."""
+    if not inputs or not tasks:
+        raise SpecError("an experiment needs at least one input and one task")
+    names, jobs = sorted(inputs), sorted(tasks)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(seed, "weights"))
+        encoders = {name: PresentOnly(inputs[name][0].build(inputs[name][1])) for name in names}
+        operator = fusion.build({name: encoders[name].output_width for name in names})
+        shared = {stream: sharing.build(operator.output_width, tasks=jobs) for stream in sorted(operator.streams)}
+        heads = {
+            task: {stream: tasks[task][0].build(tasks[task][1], shared[stream].output_width) for stream in shared}
+            for task in jobs
+        }
+        network = Network(
+            encoders=encoders,
+            throttle=modality_balance.build(names),
+            fusion=operator,
+            sharing=shared,
+            junction=Junction(task_balance, tasks=jobs),
+            heads=heads,
+            tasks={task: tasks[task][0] for task in jobs},
+            drop={name: drop_rate(inputs[name][0], num_inputs=len(names)) for name in names},
+        )
+    salt_dropouts(network, seed)
+    return network
+
+
+def drop_rate(spec: InputSpec, *, num_inputs: int) -> float:
+    """The rate of modality dropout: with one input there is nothing to fall back on, so "auto" is 0."""
+    if spec.drop == "auto":
+        return AUTO_DROP if num_inputs > 1 else 0.0
+    return spec.drop

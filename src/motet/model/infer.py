@@ -1,0 +1,81 @@
+"""Batches -> outputs -> decoded answers: the one path of validation, evaluation, prediction and serving."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from motet.core.flow import Batch
+from motet.model.network import Network
+from motet.tasks.base import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Outputs `[N, ...]` and targets of N rows, by task; `labelled[task]` says which rows have a label, `present[input]`
+    which have the input."""
+
+    rows: Tensor
+    outputs: Mapping[str, Tensor]
+    targets: Mapping[str, Tensor]
+    labelled: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+
+    def scored(self, task: str) -> tuple[Tensor, Tensor]:
+        """Output and target of the rows labelled for `task`."""
+        keep = self.labelled[task]
+        return self.outputs[task][keep], self.targets[task][keep]
+
+
+def collect(
+    network: Network, batches: Iterable[Batch], *, absent: Sequence[Sequence[str]] = ((),)
+) -> list[Collected]:
+    """Run the network over the batches, once for each set of inputs taken away; inputs are encoded once for all.
+
+    The network is put in evaluation mode and left as it was. Outputs are float32 on the CPU.
+    """
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    seen: list[Batch] = []
+    outputs: list[list[dict[str, Tensor]]] = [[] for _ in absent]
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                tokens = network.encode(batch.to(device).inputs)
+                for index, names in enumerate(absent):
+                    decisions = network.decide(network.without(tokens, names) if names else tokens)
+                    outputs[index].append({task: one.output.float().cpu() for task, one in decisions.items()})
+                seen.append(Batch({name: _bare(cells) for name, cells in batch.inputs.items()}, batch.targets, batch.rows))
+    finally:
+        network.train(was_training)
+    return [_joined(seen, parts) for parts in outputs]
+
+
+def answers(codecs: Mapping[str, Codec], outputs: Mapping[str, Tensor]) -> dict[str, list[Any]]:
+    """Decoded columns: `TASK` is the answer, `TASK__probability` and the like go with it."""
+    columns: dict[str, list[Any]] = {}
+    for task, codec in codecs.items():
+        for name, values in codec.decode(outputs[task]).items():
+            columns[f"{task}__{name}" if name else task] = values
+    return columns
+
+
+def _bare(cells: Any) -> Any:
+    return type(cells)({}, cells.present)
+
+
+def _joined(batches: Sequence[Batch], outputs: Sequence[Mapping[str, Tensor]]) -> Collected:
+    if not batches:
+        raise ValueError("there are no rows to run the model on")
+    first = batches[0]
+    return Collected(
+        rows=torch.cat([batch.rows for batch in batches]),
+        outputs={task: torch.cat([part[task] for part in outputs]) for task in outputs[0]},
+        targets={task: torch.cat([b.targets[task].values["target"] for b in batches]) for task in first.targets
+                 if all("target" in b.targets[task].values for b in batches)},
+        labelled={task: torch.cat([b.targets[task].present for b in batches]) for task in first.targets},
+        present={name: torch.cat([b.inputs[name].present for b in batches]) for name in first.inputs},
+    )

@@ -1,0 +1,77 @@
+"""Absent inputs: the encoder never sees them, a learned token stands in their place, and training practises it.
+
+B rows, N of them with the input, T tokens, D width.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor, nn
+
+from motet.core.flow import Cells, Tokens
+from motet.core.seed import key
+from motet.inputs.base import Encoder
+from motet.nn.keyed import row_keys, uniform
+
+
+class PresentOnly(nn.Module):
+    """An encoder that is run on the rows that have the input, and on no other.
+
+    The content of an absent cell can not change anything: it is never read. `absent` is the learned token that stands
+    alone, unmasked, in a row without the input.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.output_width = encoder.output_width
+        self.absent = nn.Parameter(torch.zeros(encoder.output_width))
+
+    def forward(self, cells: Cells, keys: Int64[Tensor, "B"] | None = None) -> Tokens:
+        """Encode `[B]` cells; `keys` seed the dropout of each row."""
+        present = cells.present
+        if bool(present.all()):
+            with row_keys(keys):
+                encoded = self.encoder(cells.values)
+            return Tokens(encoded.values, encoded.mask, present)
+        rows = present.nonzero().squeeze(1)
+        if len(rows) == 0:
+            return self._stand_in(self.absent.expand(len(present), 1, -1), present)
+        with row_keys(None if keys is None else keys[rows]):
+            encoded = self.encoder({name: value[rows] for name, value in cells.values.items()})
+        num_rows, (_, length, width) = len(present), encoded.values.shape
+        values = encoded.values.new_zeros(num_rows, length, width).index_copy(0, rows, encoded.values)
+        mask = encoded.mask.new_zeros(num_rows, length).index_copy(0, rows, encoded.mask)
+        return self.hide(Tokens(values, mask, present), ~present)
+
+    def hide(self, tokens: Tokens, hidden: Bool[Tensor, "B"]) -> Tokens:
+        """The same tokens with the input taken away from the `hidden` rows."""
+        absent = self.absent.to(tokens.values.dtype)
+        alone = torch.cat([absent[None, None], absent.new_zeros(1, tokens.values.shape[1] - 1, len(absent))], dim=1)
+        values = torch.where(hidden[:, None, None], alone, tokens.values)
+        first = torch.arange(tokens.mask.shape[1], device=hidden.device) == 0
+        mask = torch.where(hidden[:, None], first, tokens.mask)
+        return Tokens(values, mask, tokens.present & ~hidden)
+
+    def _stand_in(self, values: Tensor, present: Tensor) -> Tokens:
+        return Tokens(values, torch.ones_like(present)[:, None], present)
+
+
+def drop_inputs(
+    inputs: Mapping[str, Cells], rates: Mapping[str, float], keys: Int64[Tensor, "B"]
+) -> dict[str, Cells]:
+    """Modality dropout (Neverova et al., TPAMI 2016): take each input away with its rate, row by row.
+
+    Drawn per row and input from the row's key, so batch mates and the order of inputs do not matter. A row that would
+    lose everything keeps the present input whose draw was furthest from being dropped.
+    """
+    names = sorted(inputs)
+    draws = torch.stack([uniform(keys, salt=key("drop input", name), count=1)[:, 0] for name in names], dim=1)
+    margin = draws - draws.new_tensor([rates.get(name, 0.0) for name in names])
+    present = torch.stack([inputs[name].present for name in names], dim=1)
+    kept = present & (margin >= 0)
+    last = margin.masked_fill(~present, -2.0).argmax(dim=1, keepdim=True)
+    rescued = torch.zeros_like(kept).scatter(1, last, True) & present & ~kept.any(dim=1, keepdim=True)
+    kept = kept | rescued
+    return {name: Cells(inputs[name].values, kept[:, column]) for column, name in enumerate(names)}

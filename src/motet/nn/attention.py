@@ -1,0 +1,102 @@
+"""Attention under a key mask, and the pre-norm transformer block.
+
+Shapes: B rows, Q queries, T keys, D width, H heads.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from motet.nn.dropout import Dropout
+from motet.nn.pooling import hide
+
+
+class Attention(nn.Module):
+    """Multi-head attention (Vaswani et al., NeurIPS 2017): `softmax(Q K^T / sqrt(D / H)) V`, keys under a mask.
+
+    What the mask hides has no weight at all, NaN included. In a row whose mask is empty there is nothing to attend to:
+    its output is the output layer's bias.
+
+    >>> import torch
+    >>> x, mask = torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
+    >>> Attention(8, heads=2)(x, x, mask).shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(self, width: int, *, heads: int, context_width: int | None = None) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"the width must be a multiple of the number of heads, found {width} and {heads}")
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width if context_width is None else context_width, 2 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(
+        self, queries: Float[Tensor, "B Q D"], context: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B Q D"]:
+        """What each query reads from the tokens of `context` that are in `mask`."""
+        query = self._split(self.query(queries))
+        key, value = self.key_value(hide(context, mask)).chunk(2, dim=-1)
+        anything = mask.any(dim=1)
+        # A softmax over nothing is NaN: such rows look at every (zeroed) key, and their answer is hidden below.
+        seen = mask | ~anything[:, None]
+        attended = F.scaled_dot_product_attention(
+            query, self._split(key), self._split(value), attn_mask=seen[:, None, None, :]
+        )
+        merged = attended.transpose(1, 2).flatten(2)
+        output: Tensor = self.output(hide(merged, anything[:, None].expand(merged.shape[:2])))
+        return output
+
+    def _split(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T d"]:
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+class TransformerBlock(nn.Module):
+    """Pre-norm block: `x += attention(norm(x))`, `x += mlp(norm(x))`, dropout on both branches.
+
+    >>> import torch
+    >>> block = TransformerBlock(8, heads=2)
+    >>> block(torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)).shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(self, width: int, *, heads: int, expansion: int = 4, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads=heads)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width))
+        self.dropout = nn.ModuleList([Dropout(dropout), Dropout(dropout)])
+
+    def forward(self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """Tokens in, tokens out; hidden tokens come out as zeros."""
+        x = hide(x, mask)
+        normed = self.attention_norm(x)
+        x = x + self.dropout[0](self.attention(normed, normed, mask))
+        x = x + self.dropout[1](self.mlp(self.mlp_norm(x)))
+        return hide(x, mask)
+
+
+class Transformer(nn.Module):
+    """Blocks one upon another, then a layer norm, over tokens that know their place by a learned vector.
+
+    >>> import torch
+    >>> encoder = Transformer(8, layers=2, heads=2, longest=16)
+    >>> encoder(torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)).shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(self, width: int, *, layers: int, heads: int, longest: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.places = nn.Parameter(0.02 * torch.randn(longest, width))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """Tokens in, tokens out; hidden tokens come out as zeros."""
+        x = x + self.places[: x.shape[1]]
+        for block in self.blocks:
+            x = block(x, mask)
+        return hide(self.norm(x), mask)

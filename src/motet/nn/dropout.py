@@ -1,0 +1,61 @@
+"""Dropout whose mask is a function of the row, so that batches, padding and processes do not change it."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from motet.core import seed
+from motet.nn.keyed import bernoulli, current_row_keys
+
+
+class Dropout(nn.Module):
+    """Dropout (Srivastava et al., JMLR 2014): `y = x * m / (1 - p)`, with m = 0 at probability p, else 1.
+
+    Deviation: inside `row_keys` the mask of element j of row b is a hash of (key_b, salt, j), j counted within the row
+    (`t * D + d` for `[B, T, D]`, so padding in T changes nothing). Outside it is torch's own dropout.
+
+    >>> import torch
+    >>> from motet.nn.keyed import row_keys
+    >>> dropout, x = Dropout(0.5), torch.ones(2, 8)
+    >>> with row_keys(torch.tensor([5, 6])):
+    ...     both = dropout(x)
+    >>> with row_keys(torch.tensor([6])):
+    ...     alone = dropout(x[1:])
+    >>> torch.equal(both[1:], alone)
+    True
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout is a probability from 0 to below 1, found {p}")
+        self.p = p
+        self.salt = 0
+
+    def forward(self, x: Float[Tensor, "B *rest"]) -> Float[Tensor, "B *rest"]:
+        """Drop in training; the identity in evaluation."""
+        if not self.training or self.p == 0:
+            return x
+        keys = current_row_keys()
+        if keys is None:
+            return F.dropout(x, self.p)
+        assert len(keys) == len(x), f"{len(keys)} row keys for {len(x)} rows"
+        dropped = bernoulli(keys, salt=self.salt, count=x[0].numel(), probability=self.p)
+        return x * dropped.logical_not_().to(x.dtype).div_(1 - self.p).view_as(x)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return f"p={self.p}"
+
+
+def salt_dropouts(module: nn.Module, run_seed: int) -> None:
+    """Give every Dropout in `module` a salt of its own, from its qualified name and the seed of the run.
+
+    >>> model = nn.Sequential(Dropout(0.5), Dropout(0.5))
+    >>> salt_dropouts(model, 0)
+    >>> model[0].salt == model[1].salt
+    False
+    """
+    for name, child in module.named_modules():
+        if isinstance(child, Dropout):
+            child.salt = seed.key(run_seed, "dropout", name)

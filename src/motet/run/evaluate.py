@@ -1,0 +1,147 @@
+"""A trained model on rows it was not trained on: scores with intervals, what each input is worth, and the report."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter
+
+from motet.artifact import write_file
+from motet.core.errors import BundleError
+from motet.data import Table, read_table
+from motet.evaluation import (
+    Contributions,
+    Details,
+    TaskResult,
+    TaskRows,
+    baseline,
+    build_report,
+    contributions,
+    details_of,
+    render_html,
+    score,
+    subsets_of,
+)
+from motet.model import Collected, Network, collect
+from motet.run.gallery import shower
+from motet.run.judge import batches_of, priors
+from motet.run.prepare import Fitted, Prepared
+from motet.run.report import Report
+from motet.serving import Predictor
+from motet.training import Position, Progress, read_log
+
+CONTRIBUTION_ROWS = 1000
+"""At most so many rows tell what each input contributes: the intervals are already narrow, and training stays the work."""
+
+
+def evaluate_run(
+    prepared: Prepared, network: Network, position: Position, *, progress: Progress
+) -> tuple[Report, dict[str, Details]]:
+    """Score the test rows, or the validation rows where there are none; the test rows are read here and nowhere else."""
+    fitted = prepared.fitted
+    part, rows = ("test", fitted.splits.test) if len(fitted.splits.test) else ("valid", fitted.splits.valid)
+    progress.say(f"scoring {len(rows):,} {part} rows")
+    seed = fitted.experiment.training.seed
+    found = collect(network, batches_of(prepared.dataset, rows))[0]
+    constants = priors(prepared)
+    results, details = {}, {}
+    place, show = _placer(fitted.table), shower(fitted)
+    for task, (spec, codec) in fitted.tasks.items():
+        output, target = found.scored(task)
+        results[task] = TaskResult(
+            kind=spec.kind, primary=spec.primary, scores=score(codec, output, target, seed=seed),
+            baseline=baseline(codec, constants[task], target), rows=len(target),
+        )
+        labelled = found.rows[found.labelled[task]].tolist()
+        details[task] = details_of(codec, output, target, labelled, seed=seed, place=place, show=show)
+    report = build_report(
+        rows_scored=part, tasks=results,
+        present_fraction={name: float(present.float().mean()) for name, present in found.present.items()},
+        contributions=_contributions(prepared, network, rows, position),
+        training=_facts(fitted, position),
+    )
+    return Report(report), details
+
+
+def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None = None) -> Report:
+    """Score a saved model on another table; tasks without a label there are left out."""
+    table = read_table(data)
+    found = predictor.outputs(table, root=root)[0]
+    results = {}
+    for task, (spec, codec) in predictor.tasks.items():
+        if task in found.targets and bool(found.labelled[task].any()):
+            output, target = found.scored(task)
+            results[task] = TaskResult(
+                kind=spec.kind, primary=spec.primary, scores=score(codec, output, target, seed=0),
+                baseline=baseline(codec, codec.prior(target), target), rows=len(target),
+            )
+    present = {name: float(cells.float().mean()) for name, cells in found.present.items()}
+    return Report(
+        build_report(rows_scored="test", tasks=results, present_fraction=present, contributions=None, training={})
+    )
+
+
+def write_report(folder: Path, report: Report, details: Mapping[str, Details]) -> None:
+    """`report.html`, what it needs to be written again, and last `report.json`: with it the run is finished."""
+    write_file(folder / "predictions" / "details.json", _DETAILS.dump_json(dict(details)))
+    _write_html(folder, report, details)
+    write_file(folder / "report.json", (report.to_json() + "\n").encode())
+
+
+def report_again(folder: Path) -> Path:
+    """Write `report.html` of a finished run once more."""
+    report = Report.of_run(folder)
+    path = folder / "predictions" / "details.json"
+    try:
+        details = _DETAILS.validate_json(path.read_bytes())
+    except (OSError, ValueError):
+        raise BundleError(f"{path}: missing or damaged; `motet evaluate` still gives the scores") from None
+    return _write_html(folder, report, details)
+
+
+def _write_html(folder: Path, report: Report, details: Mapping[str, Details]) -> Path:
+    html = render_html(report.content, read_log(folder / "log.jsonl"), details, title=folder.resolve().name)
+    write_file(folder / "report.html", html.encode())
+    return folder / "report.html"
+
+
+def _contributions(prepared: Prepared, network: Network, rows: np.ndarray, position: Position) -> Contributions:
+    """Counted in rows, not in seconds, so that the same run gives the same report: under a tenth of training's work."""
+    names = sorted(prepared.fitted.inputs)
+    subsets = subsets_of(names)
+    affordable = int(0.1 * 3 * position.rows_seen / (1 + 0.5 * len(subsets)))
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, max(50, min(CONTRIBUTION_ROWS, affordable, len(rows)))).astype(int))]
+    absent = [[name for name in names if name not in subset] for subset in subsets]
+    collected = collect(network, batches_of(prepared.dataset, chosen), absent=absent)
+    outputs = {subset: found.outputs for subset, found in zip(subsets, collected, strict=True)}
+    tasks = {task: _task_rows(prepared, collected[0], task) for task in prepared.fitted.tasks}
+    seed = prepared.fitted.experiment.training.seed
+    return contributions(outputs.__getitem__, inputs=names, tasks=tasks, seed=seed)
+
+
+def _task_rows(prepared: Prepared, found: Collected, task: str) -> TaskRows:
+    spec, codec = prepared.fitted.tasks[task]
+    _, target = found.scored(task)
+    return TaskRows(codec, spec.primary, target, found.labelled[task])
+
+
+def _facts(fitted: Fitted, position: Position) -> dict[str, Any]:
+    splits = fitted.splits
+    return {
+        "rows": {"train": len(splits.train), "valid": len(splits.valid), "test": len(splits.test)},
+        "epochs": position.epoch, "best_epoch": position.best_epoch, "steps": position.step,
+        "seconds": round(position.seconds, 1), "skipped_steps": position.skipped, "gain": position.best_gain,
+        "seed": fitted.experiment.training.seed, "warnings": list(fitted.warnings),
+    }
+
+
+def _placer(table: Table) -> Any:
+    def place(row: int) -> str:
+        file, number = table.locate(row)
+        return f"{Path(file).name}:{number}"
+
+    return place
+
+
+_DETAILS: TypeAdapter[dict[str, Details]] = TypeAdapter(dict[str, Details], config=ConfigDict(ser_json_inf_nan="constants"))

@@ -1,0 +1,158 @@
+"""One experiment, from table to bundle: prepare, assemble, train, save, evaluate, report."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from motet.artifact import Bundle, write_bundle, write_file
+from motet.core.errors import SpecError
+from motet.core.flow import Batch
+from motet.core.version import __version__
+from motet.data import Loader, Order
+from motet.model import Network, assemble, collect
+from motet.run.evaluate import evaluate_run, write_report
+from motet.run.judge import batches_of, calibrate, priors, start_from_priors, validator
+from motet.run.prepare import Prepared, prepare
+from motet.run.report import Report
+from motet.run.tracker import tracker
+from motet.spec import Experiment
+from motet.training import CheckpointFolder, Loop, Progress, RunLog, build_optimizer, pick_device
+
+EXPERIMENT, LOG, REPORT = "experiment.yaml", "log.jsonl", "report.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its folder, its report, and whether it had been finished before."""
+
+    folder: Path
+    report: Report
+    already_done: bool = False
+
+
+def run_experiment(
+    experiment: Experiment, *, out: Path, base: Path, resume: bool, progress: Progress
+) -> Outcome:
+    """Train and evaluate into `out`; nothing is written there before the data is known to be good.
+
+    Raises `SpecError` when `out` holds a run and `resume` is False, or holds the run of another experiment.
+    """
+    if holds_run(out) and not resume:
+        raise SpecError(f"{out}: holds a run already; go on with it by --resume, or choose another folder with --out")
+    if resume and (out / REPORT).is_file():
+        progress.say(f"{out}: this run is finished; there is nothing to resume")
+        return Outcome(out, Report.of_run(out), already_done=True)
+    prepared = prepare(experiment, base=base, progress=progress)
+    _claim(out, prepared.fitted.experiment, resume=resume)
+    network, loop = train(prepared, out=out, resume=resume, progress=progress)
+    prepared = _calibrated(prepared, network)
+    save(prepared, network, out / "bundle")
+    report, details = evaluate_run(prepared, network, loop.position, progress=progress)
+    write_report(out, report, details)
+    return Outcome(out, report)
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether anything of a run is in the folder."""
+    return any((folder / name).exists() for name in (EXPERIMENT, LOG, REPORT, "bundle", "checkpoints"))
+
+
+def train(prepared: Prepared, *, out: Path, resume: bool, progress: Progress) -> tuple[Network, Loop]:
+    """Train the experiment's network, from its newest checkpoint when resuming."""
+    fitted, spec = prepared.fitted, prepared.fitted.experiment.training
+    network = build(prepared).to(pick_device(spec.device))
+    order = Order(fitted.splits.train, batch_size=int(spec.batch_size), seed=spec.seed)
+    baseline = priors(prepared)
+    start_from_priors(network, baseline)
+
+    loader = Loader(prepared.dataset, order, workers=int(spec.workers))
+
+    def batches(epoch: int, position: int) -> Iterator[Batch]:
+        loader.epoch, loader.position = epoch, position
+        return (batch for _, _, batch in loader)
+
+    with tracker(out / "tensorboard", wanted=spec.tensorboard) as watch, loader:
+        loop = Loop(
+            network, build_optimizer(network, spec), spec, batches=batches, batches_per_epoch=len(order),
+            priorities={task: one.weight for task, (one, _) in fitted.tasks.items()},
+            validate=validator(prepared, baseline), checkpoints=CheckpointFolder(out / "checkpoints"),
+            progress=progress, watch=watch,
+        )
+        resumed = resume and loop.restore()
+        with RunLog(out / LOG, keep_bytes=loop.position.log_bytes) as log:
+            if resumed:
+                log.write({"resumed_at": loop.position.step})
+                progress.say(f"going on after step {loop.position.step}")
+            loop.run(log)
+    return network, loop
+
+
+def build(prepared: Prepared) -> Network:
+    """The untrained network of a prepared experiment."""
+    fitted, experiment = prepared.fitted, prepared.fitted.experiment
+    return assemble(
+        inputs=fitted.inputs, tasks=fitted.tasks, fusion=experiment.fusion, sharing=experiment.sharing,
+        task_balance=experiment.balance.tasks, modality_balance=experiment.balance.modalities,
+        seed=experiment.training.seed,
+    )
+
+
+def save(prepared: Prepared, network: Network, folder: Path) -> None:
+    """Write the bundle: what serving needs, and no path of this machine."""
+    fitted = prepared.fitted
+    document = fitted.experiment.model_dump(mode="json")
+    write_bundle(
+        folder,
+        Bundle(
+            model={room: document[room] for room in ("inputs", "tasks", "fusion", "sharing", "balance")},
+            preparations={name: one.model_dump(mode="json") for name, (_, one) in fitted.inputs.items()},
+            codecs={name: one.model_dump(mode="json") for name, (_, one) in fitted.tasks.items()},
+            facts={
+                "motet": __version__,
+                "id": document["data"]["id"],
+                "on_bad_cell": document["data"]["on_bad_cell"],
+                "max_bad_fraction": document["data"]["max_bad_fraction"],
+                "trained_rows": len(fitted.splits.train),
+            },
+            weights=network.state_dict(),
+        ),
+    )
+
+
+def _calibrated(prepared: Prepared, network: Network) -> Prepared:
+    """With intervals fitted on the validation rows, where there are any."""
+    rows = prepared.fitted.splits.valid
+    if not len(rows):
+        return prepared
+    codecs = calibrate(prepared, collect(network, batches_of(prepared.dataset, rows))[0])
+    tasks = {task: (spec, codecs[task]) for task, (spec, _) in prepared.fitted.tasks.items()}
+    return replace(prepared, fitted=replace(prepared.fitted, tasks=tasks))
+
+
+def _claim(out: Path, experiment: Experiment, *, resume: bool) -> None:
+    """Write the resolved experiment; when resuming, it must be the one that is there."""
+    document = experiment.model_dump(mode="json")
+    path = out / EXPERIMENT
+    if resume and path.is_file():
+        differing = _differences(yaml.safe_load(path.read_text(encoding="utf-8")), document)
+        if differing:
+            raise SpecError(
+                f"{path}: the run there is of another experiment ({', '.join(differing[:5])} differ); "
+                "resume it with its own experiment, or choose another folder with --out"
+            )
+        return
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    write_file(path, f"# Resolved by motet: nothing is left to be inferred.\n{text}".encode())
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for name in dict.fromkeys([*old, *new])
+            for line in _differences(old.get(name), new.get(name), f"{path}.{name}" if path else str(name))
+        ]
+    return [] if old == new else [path]

@@ -1,0 +1,72 @@
+"""The cells of a row as a person sees them in the report: small pictures, short sounds, texts."""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from motet import media
+from motet.core.checks import text_of
+from motet.core.errors import CellError
+from motet.data import Fence
+from motet.evaluation import Shown
+from motet.run.prepare import Fitted
+
+LARGEST_SIDE = 160
+LARGEST_SOUND = 200_000
+LONGEST_TEXT = 300
+
+
+def shower(fitted: Fitted) -> Callable[[int], Sequence[Shown]]:
+    """A function from a row of the table to its present input cells; one that can not be shown is left out."""
+    columns, _ = fitted.columns
+    fence = Fence(fitted.root)
+
+    def show(row: int) -> list[Shown]:
+        import numpy as np
+
+        shown = []
+        for name, column in columns.items():
+            cell = fitted.table.cells(column.names, missing=column.missing, rows=np.array([row]))[0]
+            if cell is None:
+                continue
+            try:
+                source = fence.resolve(cell, fitted.table.folder(row)) if column.media else cell
+                shown.append(_shown(name, fitted.inputs[name][0].kind, source))
+            except (CellError, OSError):
+                continue
+        return shown
+
+    return show
+
+
+def _shown(name: str, kind: str, source: object) -> Shown:
+    if kind == "image":
+        return Shown(name, "picture", _uri("image/png", _thumbnail(source)))
+    if kind == "audio":
+        data = source.read_bytes() if isinstance(source, Path) else source
+        if isinstance(data, bytes) and len(data) <= LARGEST_SOUND:
+            return Shown(name, "sound", _uri(_sound_type(data), data))
+        return Shown(name, "text", "a sound")
+    text = ", ".join(map(text_of, source)) if isinstance(source, list) else text_of(source)
+    return Shown(name, "text", text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "...")
+
+
+def _thumbnail(source: object) -> bytes:
+    from PIL import Image
+
+    pixels = media.image(source)
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _sound_type(data: bytes) -> str:
+    starts = {b"RIFF": "audio/wav", b"OggS": "audio/ogg", b"fLaC": "audio/flac"}
+    return starts.get(data[:4], "audio/mpeg")
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,101 @@
+"""How good the model is: while it trains, on the validation rows, against what needs no model."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from motet.core.flow import Batch
+from motet.data import Dataset
+from motet.model import Collected, Network, collect
+from motet.run.prepare import Prepared
+from motet.serving.predictor import BATCH
+from motet.tasks.base import Codec, Metric
+from motet.training import Validation
+
+
+def priors(prepared: Prepared) -> dict[str, Tensor]:
+    """The constant output that fits each task's training labels best: the trivial baseline."""
+    rows = prepared.fitted.splits.train
+    return {task: codec.prior(labels(prepared.dataset, rows, task)) for task, (_, codec) in prepared.fitted.tasks.items()}
+
+
+def labels(dataset: Dataset, rows: np.ndarray, task: str) -> Tensor:
+    """The targets of those of these rows that have a label."""
+    column = dataset.store.columns[task]
+    places = dataset.store.places(rows)
+    present = column.present[places]
+    return column.reader.batch(column.take(places[present], rows[present]))["target"]
+
+
+def batches_of(dataset: Dataset, rows: np.ndarray) -> Iterator[Batch]:
+    """The batches of these rows in order, without augmentation."""
+    for start in range(0, len(rows), BATCH):
+        yield dataset.batch(rows[start : start + BATCH], epoch=None)
+
+
+def validator(prepared: Prepared, baseline: Mapping[str, Tensor]) -> Callable[[Network], Validation] | None:
+    """What the loop calls after each epoch; None without validation rows.
+
+    The gain of a task is how much of the way from the trivial baseline to a perfect score its metric has come,
+    (m - m_trivial) / (m_perfect - m_trivial); tasks are averaged by their weights. One number, free of units, that
+    does not let a task with large losses outvote the others.
+    """
+    rows = prepared.fitted.splits.valid
+    if not len(rows):
+        return None
+    trivial: dict[str, float] = {}
+
+    def validate(network: Network) -> Validation:
+        collected = collect(network, batches_of(prepared.dataset, rows))[0]
+        scores: dict[str, dict[str, float]] = {}
+        gains, weights, words = [], [], []
+        for task, (spec, codec) in prepared.fitted.tasks.items():
+            metrics = {metric.name: metric for metric in codec.metrics()}
+            output, target = collected.scored(task)
+            scores[task] = {name: metric.compute(output, target) for name, metric in metrics.items()}
+            chosen = metrics[spec.primary]
+            if task not in trivial:
+                trivial[task] = chosen.compute(constant(baseline[task], len(target)), target)
+            gain = relative_gain(scores[task][chosen.name], trivial[task], chosen)
+            words.append(f"{task} {chosen.name} {scores[task][chosen.name]:.4f}")
+            if math.isfinite(gain):
+                gains.append(gain)
+                weights.append(spec.weight)
+        mean = float(np.average(gains, weights=weights)) if gains else 0.0
+        return Validation(scores, mean, "  ".join(words))
+
+    return validate
+
+
+def constant(prior: Tensor, num_rows: int) -> Tensor:
+    """The same output for every row."""
+    return prior.expand(num_rows, *prior.shape)
+
+
+def relative_gain(value: float, trivial: float, metric: Metric) -> float:
+    """How much of the way from trivial to perfect; NaN where either score does not exist.
+
+    >>> relative_gain(0.75, 0.5, Metric("auroc", True, lambda o, t: 0.0))
+    0.5
+    """
+    perfect = 1.0 if metric.higher_is_better else 0.0
+    room = perfect - trivial
+    return (value - trivial) / room if abs(room) > 1e-12 else math.nan
+
+
+def calibrate(prepared: Prepared, collected: Collected) -> dict[str, Codec]:
+    """Every codec with its intervals fitted on these held-out rows."""
+    return {
+        task: codec.calibrated(*collected.scored(task)) for task, (_, codec) in prepared.fitted.tasks.items()
+    }
+
+
+def start_from_priors(network: Network, baseline: Mapping[str, Tensor]) -> None:
+    """An untrained head answers its task's prior, so that training starts from the trivial baseline."""
+    with torch.no_grad():
+        for task, heads in network.heads.items():
+            for _, head in heads.items():
+                head.start_from(baseline[task])

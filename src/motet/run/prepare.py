@@ -1,0 +1,159 @@
+"""Experiment + table -> everything fitted, every cell read, nothing "auto" left."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from motet.core.errors import CellError, DataError, SpecError
+from motet.core.flow import Column
+from motet.data import Dataset, Fence, Problem, Splits, Table, leakage, load_data, read_cells
+from motet.inputs.base import InputSpec, Preparation
+from motet.model.assemble import drop_rate
+from motet.model.columns import column_names, explicit, input_columns, task_columns
+from motet.spec import Experiment
+from motet.tasks.base import Codec, TaskSpec
+from motet.training import Progress, has_bfloat16, num_cores, pick_device
+
+S = TypeVar("S", InputSpec, TaskSpec)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A resolved experiment with what was fitted on its training rows."""
+
+    experiment: Experiment
+    table: Table
+    splits: Splits
+    root: Path | None
+    inputs: Mapping[str, tuple[InputSpec, Preparation]]
+    tasks: Mapping[str, tuple[TaskSpec, Codec]]
+    warnings: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[dict[str, Column], dict[str, Column]]:
+        """What the data room reads: inputs and targets."""
+        return input_columns(self.inputs), task_columns(self.tasks)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A fitted experiment with its cells read."""
+
+    fitted: Fitted
+    dataset: Dataset
+
+
+def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
+    """Read the tables, split the rows, and fit every preparation and codec on the training rows.
+
+    `base` is the folder that relative paths start from. Raises `SpecError` and `DataError` before anything is written.
+    """
+    spec = experiment.data
+    root = None if spec.root is None else (base / spec.root)
+    if root is not None and not root.is_dir():
+        raise DataError(f"data.root: {spec.root!r} is not a folder")
+    table, splits = load_data(spec, base=base, seed=experiment.training.seed)
+    inputs = {name: _with_columns("inputs", name, one, table) for name, one in experiment.inputs.items()}
+    tasks = {name: _with_columns("tasks", name, one, table) for name, one in experiment.tasks.items()}
+    _check_apart(inputs, tasks)
+    fence = Fence(root)
+    preparations, codecs = {}, {}
+    for name, one in inputs.items():
+        preparations[name] = _fit(f"inputs.{name}", one, table, splits.train, fence)
+        inputs[name] = one.resolved(preparations[name]).model_copy(update={"drop": drop_rate(one, num_inputs=len(inputs))})
+    for name, job in tasks.items():
+        codecs[name] = _fit(f"tasks.{name}", job, table, splits.train, fence)
+        tasks[name] = job.resolved(codecs[name])
+    used = [column for one in inputs.values() for column in (one.columns or (one.column,)) if column]
+    warnings = leakage(table, splits, used, group=spec.group)
+    return Fitted(
+        experiment=experiment.model_copy(update={"inputs": inputs, "tasks": tasks}),
+        table=table,
+        splits=splits,
+        root=root,
+        inputs={name: (inputs[name], preparations[name]) for name in inputs},
+        tasks={name: (tasks[name], codecs[name]) for name in tasks},
+        warnings=tuple(warnings),
+    )
+
+
+def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepared:
+    """Fit, read every cell under the experiment's policy, and resolve what remains "auto"."""
+    fitted = fit_columns(experiment, base=base)
+    for line in fitted.warnings:
+        progress.say(f"warning: {line}")
+    rows = np.sort(np.concatenate([fitted.splits.train, fitted.splits.valid, fitted.splits.test]))
+    inputs, targets = fitted.columns
+    spec = experiment.data
+    store = read_cells(
+        fitted.table, rows, inputs | targets, root=fitted.root, on_bad_cell=spec.on_bad_cell,
+        max_bad_fraction=spec.max_bad_fraction,
+        progress=lambda done, total: progress.stage("reading cells", done, total),
+    )
+    _report_skipped(store.problems, progress)
+    device = pick_device(experiment.training.device)
+    training = experiment.training.resolved(
+        num_rows=len(fitted.splits.train), streaming=any(column.items is None for column in store.columns.values()), device=str(device),
+        bfloat16=has_bfloat16(device), cores=num_cores(),
+    )
+    data = spec.model_copy(update={"root": None if fitted.root is None else str(fitted.root.resolve())})
+    resolved = fitted.experiment.model_copy(update={"training": training, "data": data})
+    dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=training.seed)
+    return Prepared(replace(fitted, experiment=resolved), dataset)
+
+
+def _with_columns(room: str, name: str, spec: S, table: Table) -> S:
+    names = column_names(name, spec, table.column_names, where=f"{room}.{name}")
+    return spec.model_copy(update=explicit(spec, names))
+
+
+def _check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec]) -> None:
+    """A column that is both given and asked for would teach nothing but itself."""
+    owner = {column: name for name, one in inputs.items() for column in one.columns or (one.column or name,)}
+    for task, job in tasks.items():
+        for column in job.columns or (job.column or task,):
+            if column in owner:
+                raise SpecError(
+                    f"tasks.{task}: column {column!r} is also read by inputs.{owner[column]}; "
+                    "a model that sees the answer learns nothing: take it out of one of them"
+                )
+    both = sorted(set(inputs) & set(tasks))
+    if both:
+        raise SpecError(f"tasks.{both[0]}: an input has the same name; rename one of them and set its `column`")
+
+
+def _fit(where: str, spec: S, table: Table, rows: np.ndarray, fence: Fence) -> "Preparation | Codec":
+    names = spec.columns or (spec.column,)
+    cells = _readable(table, tuple(str(name) for name in names), spec, rows, fence)
+    first = next(cells, None)
+    if first is None and isinstance(spec, InputSpec):
+        raise DataError(f"{where} (column {', '.join(map(repr, names))}): no training row has it; leave this input out")
+    try:
+        return spec.fit(cells if first is None else chain([first], cells))
+    except (DataError, SpecError) as error:
+        raise type(error)(f"{where} (column {', '.join(map(repr, names))}): {error}") from None
+
+
+def _readable(
+    table: Table, names: tuple[str, ...], spec: InputSpec | TaskSpec, rows: np.ndarray, fence: Fence
+) -> Iterator[object]:
+    """The present cells, media resolved inside the fence; those that can not be are reported when all are read."""
+    media = isinstance(spec, InputSpec) and spec.media
+    for row, cell in zip(rows.tolist(), table.cells(names, missing=spec.missing, rows=rows), strict=True):
+        if cell is None:
+            continue
+        try:
+            yield fence.resolve(cell, table.folder(row)) if media else cell
+        except CellError:
+            continue
+
+
+def _report_skipped(problems: "tuple[Problem, ...] | list[Problem]", progress: Progress) -> None:
+    for problem in list(problems)[:5]:
+        progress.say(f"skipped: {problem}")
+    if len(problems) > 5:
+        progress.say(f"skipped: {len(problems) - 5} further cells; `motet check` lists all")

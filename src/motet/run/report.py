@@ -1,0 +1,71 @@
+"""A report as Python and as text: `report["rating"]["mae"].value`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motet.core.checks import did_you_mean
+from motet.core.errors import BundleError
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One metric: its value on the scored rows, its 95 % interval, and the trivial baseline's."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    baseline: float | None
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `report.json` holds (`content`); `report[task][metric]` is a `Figure`."""
+
+    content: dict[str, Any]
+
+    @classmethod
+    def of_run(cls, folder: Path) -> "Report":
+        """The report a finished run wrote; raises `BundleError` where there is none."""
+        path = folder / "report.json"
+        try:
+            return cls(json.loads(path.read_bytes()))
+        except OSError:
+            hint = "; the run is not finished, go on with --resume" if (folder / "experiment.yaml").is_file() else ""
+            raise BundleError(f"{path}: there is no report{hint}") from None
+        except ValueError:
+            raise BundleError(f"{path}: damaged; restore it from a copy") from None
+
+    def __getitem__(self, task: str) -> dict[str, Figure]:
+        tasks = self.content["tasks"]
+        if task not in tasks:
+            raise KeyError(f"{task!r} is not in the report{did_you_mean(task, tasks)}")
+        entry = tasks[task]
+        return {
+            name: Figure(one["value"], one["low"], one["high"], entry["baseline"].get(name), one["higher_is_better"])
+            for name, one in entry["metrics"].items()
+        }
+
+    def to_json(self) -> str:
+        """The content as JSON text."""
+        return json.dumps(self.content, indent=1, ensure_ascii=False, allow_nan=False)
+
+    def to_text(self) -> str:
+        """A small table: each task's primary metric with its interval, beside the trivial baseline."""
+        header = ("task", "metric", "value", "95 % interval", "baseline", "rows")
+        lines = [header, *(self._line(task) for task in self.content["tasks"])]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+        table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return "\n".join([f"scored on the {self.content['rows_scored']} rows", *table])
+
+    def _line(self, task: str) -> tuple[str, ...]:
+        entry = self.content["tasks"][task]
+        figure = self[task][entry["primary"]]
+        interval = f"{_number(figure.low)} to {_number(figure.high)}"
+        return task, entry["primary"], _number(figure.value), interval, _number(figure.baseline), f"{entry['rows']:,}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,136 @@
+"""A trained model that answers rows: the same path for Python, the command line and every server."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from motet.artifact import read_bundle
+from motet.core.checks import text_of
+from motet.core.errors import DataError
+from motet.core.flow import Batch, Column
+from motet.data import Dataset, Table, read_cells, read_table
+from motet.model import Collected, answers, collect
+from motet.model.columns import input_columns, task_columns
+from motet.serving.restore import Restored, restore
+
+BATCH = 256
+"""Rows per forward pass when answering."""
+
+
+class Predictor:
+    """Answers rows with a trained model. Made by `motet.load`.
+
+    `inputs` and `tasks` name what it reads and what it answers; an input that a row lacks is simply absent.
+    """
+
+    def __init__(self, restored: Restored, *, root: Path | None = None) -> None:
+        self.network = restored.network
+        self.inputs, self.tasks = restored.inputs, restored.tasks
+        self.facts = restored.facts
+        self.root = root
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Predictor":
+        """From a run folder or a bundle; raises `BundleError` where there is none or it is damaged."""
+        folder = Path(folder)
+        bundle = folder / "bundle" if (folder / "bundle").is_dir() else folder
+        return cls(restore(read_bundle(bundle)), root=_run_root(folder))
+
+    def predict(self, rows: Any, *, root: str | Path | None = None) -> Any:
+        """One row out per row in, as the same kind of table: DataFrame, Arrow table, list of dicts; a path gives Arrow.
+
+        The first column is the id column where the model has one and the rows hold it, else "row", counted as in the
+        file a person opens. Then each task's answer and, after two underscores, what goes with it. Media paths must
+        stay inside `root` (default: that of the run). Raises `DataError` for cells that can not be read.
+        """
+        table = read_table(rows)
+        return _like(rows, self._answered(table, root))
+
+    def outputs(self, table: Table, *, root: str | Path | None = None, absent: Sequence[Sequence[str]] = ((),)) -> list[Collected]:
+        """Outputs and targets for every row of a table that may hold labels, once per set of inputs taken away."""
+        columns = task_columns(self.tasks)
+        targets = {name: column for name, column in columns.items() if set(column.names) <= set(table.column_names)}
+        if not targets:
+            wanted = ", ".join(sorted({name for column in columns.values() for name in column.names}))
+            raise DataError(f"{table.parts[0].name}: no task has its labels there; expected at least one of {wanted}")
+        return collect(self.network, self._batches(table, targets, root), absent=absent)
+
+    def _answered(self, table: Table, root: str | Path | None) -> pa.Table:
+        collected = collect(self.network, self._batches(table, {}, root))[0]
+        codecs = {name: codec for name, (_, codec) in self.tasks.items()}
+        columns = self._names_of(table) | answers(codecs, collected.outputs)
+        return pa.table({name: _arrow(values) for name, values in columns.items()})
+
+    def _names_of(self, table: Table) -> dict[str, list[Any]]:
+        column = self.facts.get("id")
+        if column in table.column_names:
+            return {str(column): table.cells((str(column),))}
+        return {"row": [table.locate(row)[1] for row in range(table.num_rows)]}
+
+    def _batches(self, table: Table, targets: dict[str, Column], root: str | Path | None) -> Iterator[Batch]:
+        inputs = input_columns(self.inputs)
+        table = _with_absent_columns(table, inputs)
+        fence = self.root if root is None else Path(root)
+        rows = np.arange(table.num_rows, dtype=np.int64)
+        store = read_cells(
+            table, rows, inputs | targets, root=fence, on_bad_cell=self.facts["on_bad_cell"],
+            max_bad_fraction=self.facts["max_bad_fraction"],
+        )
+        dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=0)
+        for start in range(0, len(rows), BATCH):
+            yield dataset.batch(rows[start : start + BATCH], epoch=None)
+
+
+def _with_absent_columns(table: Table, columns: dict[str, Column]) -> Table:
+    """A column the table lacks is absent in every row; a table that has none of them is another table."""
+    names = [name for column in columns.values() for name in column.names]
+    lacking = [name for name in names if name not in table.column_names]
+    if len(lacking) == len(names):
+        raise DataError(f"{table.parts[0].name}: has none of the model's input columns; expected {', '.join(names[:12])}")
+    arrow = table.arrow
+    for name in lacking:
+        arrow = arrow.append_column(name, pa.nulls(arrow.num_rows))
+    return Table(arrow, table.parts)
+
+
+def _run_root(folder: Path) -> Path | None:
+    """The root the run was trained with, from its resolved experiment; None beside a bundle alone."""
+    import yaml
+
+    path = folder / "experiment.yaml"
+    if not path.is_file():
+        return None
+    root = (yaml.safe_load(path.read_text(encoding="utf-8")).get("data") or {}).get("root")
+    return None if root is None else Path(root)
+
+
+def _arrow(values: list[Any]) -> pa.Array:
+    """One type per column; labels of several types become text."""
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if value is None else text_of(value) for value in values])
+
+
+def _like(rows: Any, table: pa.Table) -> Any:
+    if isinstance(rows, str | Path | pa.Table):
+        return table
+    if isinstance(rows, list):
+        return table.to_pylist()
+    module = type(rows).__module__.split(".")[0]
+    if module == "pandas":
+        frame = table.to_pandas()
+        frame.index = rows.index
+        return frame
+    if module == "polars":
+        import polars
+
+        return polars.from_arrow(table)
+    if module == "datasets":
+        import datasets
+
+        return datasets.Dataset(table)
+    return table

@@ -1,0 +1,58 @@
+"""A bundle -> the network that was saved in it. Components come from the closed registry of the rooms, by `kind`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from motet.artifact import Bundle
+from motet.balance import AnyModalityBalancer, AnyTaskBalancer
+from motet.core.errors import BundleError, MotetError
+from motet.fusion import AnyFusion
+from motet.inputs import AnyInput
+from motet.inputs.base import InputSpec, Preparation
+from motet.model import Network, assemble
+from motet.sharing import AnySharing
+from motet.tasks import AnyTask
+from motet.tasks.base import Codec, TaskSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A network ready to answer, and what turns cells into its inputs and its outputs into answers."""
+
+    network: Network
+    inputs: Mapping[str, tuple[InputSpec, Preparation]]
+    tasks: Mapping[str, tuple[TaskSpec, Codec]]
+    facts: Mapping[str, Any]
+
+
+def restore(bundle: Bundle) -> Restored:
+    """Build the network and load its weights; raises `BundleError` where parts do not fit together."""
+    try:
+        inputs = _fitted(TypeAdapter(dict[str, AnyInput]), bundle.model["inputs"], bundle.preparations)
+        tasks = _fitted(TypeAdapter(dict[str, AnyTask]), bundle.model["tasks"], bundle.codecs)
+        balance = bundle.model["balance"]
+        network = assemble(
+            inputs=inputs,
+            tasks=tasks,
+            fusion=TypeAdapter(AnyFusion).validate_python(bundle.model["fusion"]),
+            sharing=TypeAdapter(AnySharing).validate_python(bundle.model["sharing"]),
+            task_balance=TypeAdapter(AnyTaskBalancer).validate_python(balance["tasks"]),
+            modality_balance=TypeAdapter(AnyModalityBalancer).validate_python(balance["modalities"]),
+        )
+        network.load_state_dict(dict(bundle.weights))
+    except MotetError as error:
+        raise BundleError(f"the bundle's parts do not fit together: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"the bundle names what this motet does not have: {where}: {first['msg']}") from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise BundleError(f"the bundle's parts do not fit together: {str(error).splitlines()[0]}") from None
+    return Restored(network.eval(), inputs, tasks, bundle.facts)
+
+
+def _fitted(adapter: TypeAdapter[Any], specs: Any, states: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, Any]]:
+    return {name: (spec, spec.restore(dict(states[name]))) for name, spec in adapter.validate_python(specs).items()}

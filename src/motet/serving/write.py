@@ -1,0 +1,55 @@
+"""Predictions as a file: CSV, Parquet or JSON Lines, whole or absent."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from motet.artifact import write_file
+from motet.core.checks import text_of
+from motet.core.errors import SpecError
+from motet.serving.predictor import Predictor
+
+
+def write_predictions(predictor: Predictor, data: Any, path: Path, *, root: str | Path | None = None) -> int:
+    """Answer `data` into `path`; how many rows that were. Raises `SpecError` for a suffix it can not write."""
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise SpecError(f"{path}: predictions are written as {', '.join(_WRITERS)}, not {path.suffix or 'without suffix'}")
+    answered = predictor.predict(data, root=root)
+    table = answered if isinstance(answered, pa.Table) else pa.table(answered)
+    write_file(path, writer(table))
+    return int(table.num_rows)
+
+
+def _csv(table: pa.Table) -> bytes:
+    import csv
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows([_cell(value) for value in row.values()] for row in table.to_pylist())
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return "|".join(text_of(part) for part in value) if isinstance(value, list) else text_of(value)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    import pyarrow.parquet as parquet
+
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _jsonl(table: pa.Table) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()).encode()
+
+
+_WRITERS = {".csv": _csv, ".parquet": _parquet, ".jsonl": _jsonl}

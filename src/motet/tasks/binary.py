@@ -1,0 +1,164 @@
+"""One of two labels: one logit, cross-entropy."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from motet.core.checks import did_you_mean, text_of
+from motet.core.errors import CellError, DataError
+from motet.core.flow import Cells
+from motet.tasks.base import Codec, Metric, TaskSpec
+from motet.tasks.heads import LinearHead
+from motet.tasks.labels import Label, count_labels, label_of, natural_order
+from motet.tasks.losses import labelled_loss
+from motet.tasks.metrics import Floats, auroc, average_precision, calibration_error, f1_scores, metric
+from motet.tasks.streams import check_rule, mean_of_logits
+
+POSITIVE = frozenset({"1", "true", "t", "yes", "y", "positive", "pos", "on"})
+NEGATIVE = frozenset({"0", "-1", "false", "f", "no", "n", "negative", "neg", "off"})
+
+
+class BinaryCodec(Codec):
+    """Target 0 or 1 (float32 `[B]`), output the logit of the positive label `[B]`."""
+
+    negative: Label
+    positive: Label
+
+    def read(self, cell: object) -> np.ndarray:
+        """0 or 1, matched by text."""
+        text = text_of(label_of(cell))
+        texts = [text_of(self.negative), text_of(self.positive)]
+        if text not in texts:
+            raise CellError(f"not one of the two labels of the training rows{did_you_mean(text, texts)}")
+        return np.asarray(texts.index(text), dtype=np.float32)
+
+    def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """`{"target": float32 [n]}`."""
+        return {"target": torch.from_numpy(np.stack(items))}
+
+    def decode(self, output: Tensor) -> dict[str, list[Any]]:
+        """The likelier label; "probability" is that of the *positive* label, whichever is answered."""
+        logit = output.detach().double().cpu()
+        answers = [self.positive if value > 0 else self.negative for value in logit.tolist()]
+        return {"": answers, "probability": logit.sigmoid().tolist()}
+
+    def calibrated(self, output: Tensor, target: Tensor) -> Self:
+        """Itself: a class has no interval."""
+        return self
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """auroc, accuracy, f1 (of the positive label), average_precision, ece (of the positive probability)."""
+        return (
+            metric("auroc", lambda logit, target: auroc(logit, target > 0.5)),
+            metric("accuracy", lambda logit, target: float(((logit > 0) == (target > 0.5)).mean())),
+            metric("f1", lambda logit, target: float(f1_scores((logit > 0)[:, None], (target > 0.5)[:, None])[0])),
+            metric("average_precision", lambda logit, target: average_precision(logit, target > 0.5)),
+            metric("ece", _calibration_error, higher_is_better=False),
+        )
+
+    def prior(self, target: Tensor) -> Tensor:
+        """The log odds of the positive label, half a row added to each side so that they are finite."""
+        positive = target.double().sum()
+        return torch.log((positive + 0.5) / (len(target) - positive + 0.5)).float()
+
+
+class Binary(TaskSpec):
+    """Say which of two labels a row has.
+
+    loss = -y log s(z) - (1 - y) log(1 - s(z)), with logit z and y = 1 for the positive label.
+
+    Which label is positive, unless `positive` says so: the one that is a word for yes (1, true, yes, y, positive, ...)
+    or whose opposite is a word for no; else the rarer one; of two equally frequent ones the last in natural order.
+
+    >>> codec = Binary().fit(["no", "yes", "no"])
+    >>> codec.decode(torch.tensor([2.0, -2.0]))[""]
+    ['yes', 'no']
+    """
+
+    metric_names: ClassVar[tuple[str, ...]] = ("auroc", "accuracy", "f1", "average_precision", "ece")
+
+    kind: Literal["binary"] = "binary"
+    positive: Label | None = Field(
+        None, description="The label that counts as positive; found by its name when left out."
+    )
+
+    def fit(self, cells: Iterable[object]) -> BinaryCodec:
+        """Find the two labels; `DataError` where there are more or fewer."""
+        counts = count_labels(cells)
+        if not counts:
+            raise DataError("no training row has a label; name the right column, or leave the task out")
+        if len(counts) == 1:
+            only = text_of(next(iter(counts)))
+            raise DataError(
+                f"every training row with a label has the same one, {only!r}: there is nothing to learn; "
+                "add rows with the other label, spell both labels out, or leave the task out"
+            )
+        if len(counts) > 2:
+            raise DataError(f"a binary task has two labels, found {len(counts)}: {_some(counts)}; try kind multiclass")
+        positive = _positive(counts) if self.positive is None else _named(self.positive, counts)
+        negative = next(label for label in counts if label is not positive)
+        return BinaryCodec(negative=negative, positive=positive)
+
+    def restore(self, state: dict[str, Any]) -> BinaryCodec:
+        """The codec of a bundle."""
+        return BinaryCodec.model_validate(state)
+
+    def resolved(self, codec: Codec) -> Self:
+        """With the positive label spelled out."""
+        assert isinstance(codec, BinaryCodec)
+        return self.model_copy(update={"positive": codec.positive})
+
+    def build(self, codec: Codec, input_width: int) -> LinearHead:
+        """A linear layer to one logit per row."""
+        return LinearHead(input_width, output_shape=())
+
+    def loss(self, output: Float[Tensor, "B"], target: Cells) -> Float[Tensor, "B"]:
+        """Cross-entropy of each labelled row."""
+        return labelled_loss(_cross_entropy, output, target)
+
+    def combine(
+        self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str
+    ) -> Float[Tensor, "B"]:
+        """The logit of the mean probability."""
+        check_rule(rule, kind="binary")
+        return mean_of_logits(outputs, weights)
+
+
+def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(output, label, reduction="none")
+
+
+def _calibration_error(logit: Floats, target: np.ndarray) -> float:
+    return calibration_error(np.exp(-np.logaddexp(0, -logit)), target > 0.5)
+
+
+def _positive(counts: Mapping[Label, int]) -> Label:
+    by_word = [label for label in counts if text_of(label).lower() in POSITIVE]
+    if len(by_word) != 1:
+        by_word = [label for label in counts if text_of(label).lower() not in NEGATIVE]
+    if len(by_word) == 1:
+        return by_word[0]
+    return min(reversed(list(counts)), key=lambda label: counts[label])
+
+
+def _named(positive: Label, counts: Mapping[Label, int]) -> Label:
+    labels = {text_of(label): label for label in counts}
+    if text_of(positive) in labels:
+        return labels[text_of(positive)]
+    if isinstance(positive, bool):  # YAML reads a bare yes or no as a truth value
+        words = POSITIVE if positive else NEGATIVE
+        meant = [label for text, label in labels.items() if text.lower() in words]
+        if len(meant) == 1:
+            return meant[0]
+    raise DataError(f"the positive label {text_of(positive)!r} does not occur{did_you_mean(text_of(positive), labels)}")
+
+
+def _some(labels: Iterable[Label], *, most: int = 6) -> str:
+    texts = sorted((text_of(label) for label in labels), key=natural_order)
+    return ", ".join(map(repr, texts[:most])) + (", ..." if len(texts) > most else "")

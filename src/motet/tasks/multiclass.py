@@ -1,0 +1,156 @@
+"""One of several labels: one logit per class, softmax cross-entropy."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from motet.core.checks import did_you_mean, text_of
+from motet.core.errors import CellError, DataError
+from motet.core.flow import Cells
+from motet.tasks.base import Codec, Metric, TaskSpec
+from motet.tasks.heads import LinearHead
+from motet.tasks.labels import Label, count_labels, label_of
+from motet.tasks.losses import labelled_loss
+from motet.tasks.metrics import Floats, auroc, calibration_error, f1_scores, mean_that_exists, metric
+from motet.tasks.streams import check_rule, mean_of_classes
+
+
+class MulticlassCodec(Codec):
+    """Target the number of the class (int64 `[B]`), output one logit per class `[B, C]`; classes in natural order."""
+
+    classes: tuple[Label, ...] = Field(min_length=2)
+
+    @cached_property
+    def _number(self) -> dict[str, int]:
+        return {text_of(label): number for number, label in enumerate(self.classes)}
+
+    def read(self, cell: object) -> np.ndarray:
+        """The number of the class, matched by text."""
+        text = text_of(label_of(cell))
+        if text not in self._number:
+            hint = did_you_mean(text, self._number) if len(self.classes) <= 20 else ""
+            raise CellError(f"not one of the {len(self.classes)} labels of the training rows{hint}")
+        return np.asarray(self._number[text], dtype=np.int64)
+
+    def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """`{"target": int64 [n]}`."""
+        return {"target": torch.from_numpy(np.stack(items))}
+
+    def decode(self, output: Tensor) -> dict[str, list[Any]]:
+        """The likeliest label, in its own type, and its "probability"."""
+        probability, number = output.detach().double().cpu().softmax(-1).max(-1)
+        return {"": [self.classes[index] for index in number.tolist()], "probability": probability.tolist()}
+
+    def calibrated(self, output: Tensor, target: Tensor) -> Self:
+        """Itself: a class has no interval."""
+        return self
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """accuracy, macro_f1, weighted_f1, auroc (one against the rest, macro), ece (of the answered class)."""
+        return (
+            metric("accuracy", lambda logits, target: float((logits.argmax(-1) == target).mean())),
+            metric("macro_f1", lambda logits, target: mean_that_exists(_f1_of_classes(logits, target))),
+            metric("weighted_f1", _weighted_f1),
+            metric("auroc", _auroc),
+            metric("ece", _calibration_error, higher_is_better=False),
+        )
+
+    def prior(self, target: Tensor) -> Tensor:
+        """The log frequencies, half a row added to each class so that they are finite."""
+        counts = torch.bincount(target.cpu(), minlength=len(self.classes)) + 0.5
+        return torch.log(counts / counts.sum())
+
+
+class Multiclass(TaskSpec):
+    """Say which of several labels a row has.
+
+    loss = -log softmax(z)_y, with one logit z_c per class that occurs in the training rows.
+
+    >>> codec = Multiclass().fit([3, 1, 2, 1])
+    >>> codec.decode(torch.tensor([[0.0, 0.0, 9.0]]))[""]
+    [3]
+    """
+
+    metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "weighted_f1", "auroc", "ece")
+
+    kind: Literal["multiclass"] = "multiclass"
+
+    def fit(self, cells: Iterable[object]) -> MulticlassCodec:
+        """Collect the classes; `DataError` where there are fewer than two, or no two rows share one."""
+        counts = count_labels(cells)
+        if not counts:
+            raise DataError("no training row has a label; name the right column, or leave the task out")
+        if len(counts) == 1:
+            raise DataError(
+                f"every training row with a label has the same one, {text_of(next(iter(counts)))!r}: there is nothing "
+                "to learn; add rows with other labels, or leave the task out"
+            )
+        if len(counts) > 20 and sum(counts.values()) == len(counts):
+            raise DataError(
+                f"each of the {len(counts)} labels occurs once, so no class can be learned; "
+                "try kind regression if they are numbers, or name another column"
+            )
+        return MulticlassCodec(classes=tuple(counts))
+
+    def restore(self, state: dict[str, Any]) -> MulticlassCodec:
+        """The codec of a bundle."""
+        return MulticlassCodec.model_validate(state)
+
+    def resolved(self, codec: Codec) -> Self:
+        """Itself: nothing is left to be found."""
+        return self
+
+    def build(self, codec: Codec, input_width: int) -> LinearHead:
+        """A linear layer to one logit per class."""
+        assert isinstance(codec, MulticlassCodec)
+        return LinearHead(input_width, output_shape=(len(codec.classes),))
+
+    def loss(self, output: Float[Tensor, "B C"], target: Cells) -> Float[Tensor, "B"]:
+        """Cross-entropy of each labelled row."""
+        return labelled_loss(_cross_entropy, output, target)
+
+    def combine(
+        self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str
+    ) -> Float[Tensor, "B C"]:
+        """The log of the mean probabilities."""
+        check_rule(rule, kind="multiclass")
+        return mean_of_classes(outputs, weights)
+
+
+def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
+    return F.cross_entropy(output, label, reduction="none")
+
+
+def _one_hot(number: np.ndarray, num_classes: int) -> np.ndarray:
+    return np.asarray(number[:, None] == np.arange(num_classes))
+
+
+def _f1_of_classes(logits: Floats, target: np.ndarray) -> Floats:
+    classes = logits.shape[-1]
+    return f1_scores(_one_hot(logits.argmax(-1), classes), _one_hot(target, classes))
+
+
+def _weighted_f1(logits: Floats, target: np.ndarray) -> float:
+    frequency = np.bincount(target, minlength=logits.shape[-1]) / len(target)
+    return float(np.nansum(frequency * _f1_of_classes(logits, target)))
+
+
+def _auroc(logits: Floats, target: np.ndarray) -> float:
+    probability = _softmax(logits)
+    return mean_that_exists(np.array([auroc(probability[:, c], target == c) for c in range(logits.shape[-1])]))
+
+
+def _calibration_error(logits: Floats, target: np.ndarray) -> float:
+    return calibration_error(_softmax(logits).max(-1), logits.argmax(-1) == target)
+
+
+def _softmax(logits: Floats) -> Floats:
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(-1, keepdims=True))

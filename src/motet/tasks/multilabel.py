@@ -1,0 +1,196 @@
+"""Any number of several labels: one logit per label, the mean of their cross-entropies."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from motet.core.checks import did_you_mean, text_of
+from motet.core.errors import CellError, DataError, SpecError
+from motet.core.flow import Cells
+from motet.tasks.base import Codec, Metric, TaskSpec
+from motet.tasks.heads import LinearHead
+from motet.tasks.labels import Label, first_text, label_of, natural_order
+from motet.tasks.losses import labelled_loss
+from motet.tasks.metrics import Floats, auroc, f1_scores, mean_that_exists, metric
+from motet.tasks.streams import check_rule, mean_of_logits
+
+YES = frozenset({"1", "true", "t", "yes", "y"})
+NO = frozenset({"0", "false", "f", "no", "n"})
+
+
+class MultilabelCodec(Codec):
+    """Target 0 or 1 per label (float32 `[B, L]`), output one logit per label `[B, L]`.
+
+    A cell is a list of labels, or text that `separator` divides; with `indicators` it is a list of yes and no, one per
+    label. An empty list is the empty set, which is a label like any other.
+    """
+
+    labels: tuple[Label, ...] = Field(min_length=1)
+    separator: str = Field(min_length=1)
+    indicators: bool
+
+    @cached_property
+    def _number(self) -> dict[str, int]:
+        return {text_of(label): number for number, label in enumerate(self.labels)}
+
+    def read(self, cell: object) -> np.ndarray:
+        """1 for each label of the set, 0 for the others."""
+        if self.indicators:
+            return _flags(cell, self.labels)
+        item = np.zeros(len(self.labels), dtype=np.float32)
+        for label in _set_of(cell, self.separator):
+            text = text_of(label)
+            if text not in self._number:
+                raise CellError(f"the training rows have no label {text!r}{did_you_mean(text, self._number)}")
+            item[self._number[text]] = 1
+        return item
+
+    def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """`{"target": float32 [n, L]}`."""
+        return {"target": torch.from_numpy(np.stack(items))}
+
+    def decode(self, output: Tensor) -> dict[str, list[Any]]:
+        """The list of labels likelier than not, and in "probability" the list of *their* probabilities."""
+        rows = output.detach().double().cpu().sigmoid().tolist()
+        kept = [[number for number, value in enumerate(row) if value > 0.5] for row in rows]
+        answers = [[self.labels[number] for number in numbers] for numbers in kept]
+        return {
+            "": answers,
+            "probability": [[row[i] for i in numbers] for row, numbers in zip(rows, kept, strict=True)],
+        }
+
+    def calibrated(self, output: Tensor, target: Tensor) -> Self:
+        """Itself: a label has no interval."""
+        return self
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """macro_f1, micro_f1, hamming (the share of wrong yes and no: lower is better), auroc (macro)."""
+        return (
+            metric("macro_f1", lambda logits, target: mean_that_exists(f1_scores(logits > 0, target > 0.5))),
+            metric("micro_f1", _micro_f1),
+            metric(
+                "hamming", lambda logits, target: float(((logits > 0) != (target > 0.5)).mean()), higher_is_better=False
+            ),
+            metric("auroc", _auroc),
+        )
+
+    def prior(self, target: Tensor) -> Tensor:
+        """The log odds of each label, half a row added to each side so that they are finite."""
+        positive = target.double().sum(0)
+        return torch.log((positive + 0.5) / (len(target) - positive + 0.5)).float()
+
+
+class Multilabel(TaskSpec):
+    """Say which of several labels a row has, any number of them.
+
+    loss = mean_l [-y_l log s(z_l) - (1 - y_l) log(1 - s(z_l))] over the labels l.
+
+    >>> codec = Multilabel().fit(["red|round", "round", []])
+    >>> codec.labels, codec.read([]).tolist()
+    (('red', 'round'), [0.0, 0.0])
+    """
+
+    metric_names: ClassVar[tuple[str, ...]] = ("macro_f1", "micro_f1", "hamming", "auroc")
+    several: ClassVar[bool] = True
+
+    kind: Literal["multilabel"] = "multilabel"
+    separator: str = Field("|", min_length=1, description="What divides the labels of one cell of text.")
+
+    def fit(self, cells: Iterable[object]) -> MultilabelCodec:
+        """Collect the labels, or take the columns' names; `DataError` where no label ever occurs."""
+        if self.columns is not None:
+            return self._fit_columns(cells)
+        first: dict[str, Label] = {}
+        for cell in cells:
+            for label in _readable_set(cell, self.separator):
+                first_text(first, label)
+        if not first:
+            raise DataError("no training row has any label; name the right column, or leave the task out")
+        labels = tuple(first[text] for text in sorted(first, key=natural_order))
+        return MultilabelCodec(labels=labels, separator=self.separator, indicators=False)
+
+    def _fit_columns(self, cells: Iterable[object]) -> MultilabelCodec:
+        if not isinstance(self.columns, tuple):
+            raise SpecError(f"the glob {self.columns!r} has to be resolved to names before the task is fitted")
+        codec = MultilabelCodec(labels=self.columns, separator=self.separator, indicators=True)
+        seen: Counter[int] = Counter()
+        for cell in cells:
+            try:
+                seen.update(np.flatnonzero(codec.read(cell)).tolist())
+            except CellError:
+                continue
+        if not seen:
+            raise DataError("the columns hold no 1 in any training row; name other columns, or leave the task out")
+        return codec
+
+    def restore(self, state: dict[str, Any]) -> MultilabelCodec:
+        """The codec of a bundle."""
+        return MultilabelCodec.model_validate(state)
+
+    def resolved(self, codec: Codec) -> Self:
+        """Itself: nothing is left to be found."""
+        return self
+
+    def build(self, codec: Codec, input_width: int) -> LinearHead:
+        """A linear layer to one logit per label."""
+        assert isinstance(codec, MultilabelCodec)
+        return LinearHead(input_width, output_shape=(len(codec.labels),))
+
+    def loss(self, output: Float[Tensor, "B L"], target: Cells) -> Float[Tensor, "B"]:
+        """The mean cross-entropy of the labels of each labelled row."""
+        return labelled_loss(_cross_entropy, output, target)
+
+    def combine(
+        self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str
+    ) -> Float[Tensor, "B L"]:
+        """The logit of the mean probability of each label."""
+        check_rule(rule, kind="multilabel")
+        return mean_of_logits(outputs, weights)
+
+
+def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(output, label, reduction="none").mean(-1)
+
+
+def _set_of(cell: object, separator: str) -> list[Label]:
+    if isinstance(cell, str):
+        return [part for part in map(str.strip, cell.split(separator)) if part]
+    if isinstance(cell, list | tuple | set | frozenset | np.ndarray):
+        return [label_of(part) for part in cell]
+    return [label_of(cell)]
+
+
+def _readable_set(cell: object, separator: str) -> list[Label]:
+    try:
+        return _set_of(cell, separator)
+    except CellError:
+        return []
+
+
+def _flags(cell: object, labels: Sequence[Label]) -> np.ndarray:
+    if not isinstance(cell, list | tuple | np.ndarray) or len(cell) != len(labels):
+        raise CellError(f"expected a list of {len(labels)} values, 0 or 1, one per column")
+    return np.array([_flag(value, label) for value, label in zip(cell, labels, strict=True)], dtype=np.float32)
+
+
+def _flag(value: object, label: Label) -> bool:
+    text = "" if value is None else text_of(label_of(value)).strip().lower()
+    if text not in YES | NO:
+        raise CellError(f"column {text_of(label)!r} holds {text!r}, expected 0 or 1")
+    return text in YES
+
+
+def _micro_f1(logits: Floats, target: np.ndarray) -> float:
+    return float(f1_scores((logits > 0).reshape(-1, 1), (target > 0.5).reshape(-1, 1))[0])
+
+
+def _auroc(logits: Floats, target: np.ndarray) -> float:
+    return mean_that_exists(np.array([auroc(logits[:, i], target[:, i] > 0.5) for i in range(logits.shape[-1])]))

@@ -1,0 +1,228 @@
+"""What every kind of task has to do: labels, head, loss, answers, metrics. B rows."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from motet.core.errors import CellError, SpecError
+from motet.core.flow import Cells
+from motet.tasks.base import Codec, Head, TaskSpec
+from motet.testing import suite
+
+WIDTH = 5
+NO_LABEL = {"no": "label"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A Spec and some labels it can be fitted to, not all alike."""
+
+    spec: TaskSpec
+    labels: Sequence[object]
+
+    def fit(self) -> Codec:
+        """The codec fitted to the labels."""
+        return self.spec.fit(list(self.labels))
+
+    def build(self, seed: int = 0) -> Head:
+        """A head, seeded, in evaluation mode."""
+        codec = self.fit()
+        head: Head = suite.seeded(lambda: self.spec.build(codec, WIDTH), seed)
+        return head
+
+    def target(self) -> Cells:
+        """All labels, present."""
+        codec = self.fit()
+        values = codec.batch([codec.read(label) for label in self.labels])
+        return Cells(values, torch.ones(len(self.labels), dtype=torch.bool))
+
+    def features(self) -> Tensor:
+        """Features for as many rows as there are labels."""
+        return torch.randn(len(self.labels), WIDTH, generator=torch.Generator().manual_seed(0))
+
+
+def check_task(spec: TaskSpec, labels: Sequence[object]) -> None:
+    """Run every check of the room on this Spec with these labels; `AssertionError` names what fails.
+
+    >>> from motet.tasks import Regression
+    >>> check_task(Regression(), [1, 2.5, "4", -3])
+    """
+    suite.run(CHECKS, Case(spec, labels), name=f"task {spec.kind}")
+
+
+def spec_survives_json(case: Case) -> None:
+    """The Spec written as JSON and read back is the same Spec."""
+    suite.spec_survives_json(case.spec)
+
+
+def codec_survives_json(case: Case) -> None:
+    """The codec, through JSON and `restore`, reads and answers the same, calibrated or not."""
+    output, target = case.build()(case.features()), case.target().values["target"]
+    for codec in (case.fit(), case.fit().calibrated(output, target)):
+        restored = case.spec.restore(json.loads(codec.model_dump_json()))
+        again = restored.batch([restored.read(label) for label in case.labels])["target"]
+        suite.assert_same_bits(again, target, "labels read by a restored codec")
+        assert restored.decode(output) == codec.decode(output), "a restored codec answers differently"
+
+
+def the_resolved_spec_fits_to_the_same(case: Case) -> None:
+    """`resolved` leaves no "auto", and fits to the same codec."""
+    resolved = case.spec.resolved(case.fit())
+    left = [name for name, value in resolved if value == "auto"]
+    assert not left, f"still auto: {', '.join(left)}"
+    assert resolved.fit(list(case.labels)) == case.fit(), "the resolved Spec fits to something else"
+
+
+def bad_labels_are_refused_and_passed_over(case: Case) -> None:
+    """`read` raises `CellError` for a label of another world; `fit` does as if it were not there."""
+    codec = case.fit()
+    try:
+        codec.read(NO_LABEL)
+    except CellError:
+        pass
+    else:
+        raise AssertionError("read took a bare mapping for a label")
+    assert case.spec.fit([NO_LABEL, *case.labels]) == codec, "fit was changed by a label that read refuses"
+
+
+def unlabelled_rows_cost_nothing(case: Case) -> None:
+    """Where there is no label, loss and gradient are exactly 0, whatever target and output hold; elsewhere the same."""
+    output, target = case.build()(case.features()).detach(), case.target()
+    present = torch.arange(len(case.labels)) % 2 == 0
+    whole = case.spec.loss(output, target)
+    for filler in (float("nan"), float("inf"), -7.0):
+        held = {name: _filled(value, ~present, filler) for name, value in target.values.items()}
+        given = _filled(output, ~present, filler).requires_grad_()
+        loss = case.spec.loss(given, Cells(held, present))
+        suite.assert_same_bits(loss[present], whole[present], f"labelled rows beside rows filled with {filler}")
+        assert bool((loss[~present] == 0).all()), f"an unlabelled row filled with {filler} has a loss"
+        (gradient,) = torch.autograd.grad(loss.sum(), given)
+        assert bool((gradient[~present] == 0).all()), f"an unlabelled row filled with {filler} has a gradient"
+
+
+def rows_are_alone(case: Case) -> None:
+    """Output and loss of a row are the same without the others."""
+    head, target, features = case.build(), case.target(), case.features()
+    output = head(features)
+    loss = case.spec.loss(output, target)
+    for row in range(len(case.labels)):
+        one = slice(row, row + 1)
+        alone = head(features[one])
+        cells = Cells({name: value[one] for name, value in target.values.items()}, target.present[one])
+        suite.assert_close(alone, output[one], f"the output of row {row} by itself")
+        suite.assert_close(case.spec.loss(alone, cells), loss[one], f"the loss of row {row} by itself")
+
+
+def every_parameter_learns(case: Case) -> None:
+    """Every parameter of the head gets a gradient from the loss."""
+    head = case.build()
+    suite.assert_all_learn(head, case.spec.loss(head(case.features()), case.target()).sum())
+
+
+def nothing_learns_unseen(case: Case) -> None:
+    """Every tensor that learns is in `parameters()`."""
+    suite.assert_none_hidden(case.build())
+
+
+def the_loss_leads_to_the_labels(case: Case) -> None:
+    """Following its gradient from a random output lowers the loss of every row."""
+    output = case.build()(case.features()).detach().requires_grad_()
+    before = case.spec.loss(output, case.target())
+    (gradient,) = torch.autograd.grad(before.sum(), output)
+    after = case.spec.loss(output.detach() - 1e-3 * gradient, case.target())
+    assert bool((after < before).all()), "a small step down the gradient does not lower the loss"
+
+
+def answers_are_plain_and_one_per_row(case: Case) -> None:
+    """`decode` gives columns of N answers that JSON can hold; "" is among them."""
+    output = case.build()(case.features())
+    for num_rows in (len(case.labels), 1):
+        columns = case.fit().decode(output[:num_rows])
+        assert "" in columns, f"no answer among the columns {tuple(columns)}"
+        for name, column in columns.items():
+            assert len(column) == num_rows, f"{len(column)} answers in {name!r} for {num_rows} rows"
+            json.dumps(column, allow_nan=False)
+
+
+def an_untrained_head_answers_the_prior(case: Case) -> None:
+    """After `start_from(prior)` a row of zeros gets the prior as output, and the prior is finite."""
+    head, prior = case.build(), case.fit().prior(case.target().values["target"])
+    assert bool(prior.isfinite().all()), "the prior is not finite"
+    head.start_from(prior)
+    suite.assert_close(head(torch.zeros(1, WIDTH))[0], prior, "the output for a row of zeros")
+
+
+def metrics_are_as_declared(case: Case) -> None:
+    """The codec computes the metrics the Spec names, in that order; each is a plain number."""
+    metrics = case.fit().metrics()
+    names = tuple(metric.name for metric in metrics)
+    assert names == case.spec.metric_names, f"declared {case.spec.metric_names}, computed {names}"
+    output = case.build()(case.features()).detach()
+    for metric in metrics:
+        value = metric.compute(output, case.target().values["target"])
+        assert isinstance(value, float), f"{metric.name} is a {type(value).__name__}"
+
+
+def decisions_join(case: Case) -> None:
+    """One stream is itself; a stream of weight 0 does not count, whatever it holds; order does not matter."""
+    spec, output = case.spec, case.build()(case.features()).detach()
+    other = case.build(seed=1)(case.features()).detach()
+    full, none, half = torch.ones(len(output)), torch.zeros(len(output)), torch.full((len(output),), 0.5)
+    alone = spec.combine({"a": output}, {"a": full}, rule="mean")
+    suite.assert_close(alone, output, "the decision of a single stream")
+    twice = spec.combine({"a": output, "b": output}, {"a": half, "b": half}, rule="mean")
+    assert _answers(case, twice) == _answers(case, output), "two equal streams decide otherwise than one"
+    spoilt = spec.combine({"a": output, "b": other * float("nan")}, {"a": full, "b": none}, rule="mean")
+    assert _answers(case, spoilt) == _answers(case, output), "a stream of weight 0 counts"
+    straight = spec.combine({"a": output, "b": other}, {"a": half, "b": half}, rule="mean")
+    turned = spec.combine({"b": other, "a": output}, {"b": half, "a": half}, rule="mean")
+    suite.assert_same_bits(turned, straight, "the decision of streams in another order")
+
+
+def unknown_rules_are_refused(case: Case) -> None:
+    """`combine` raises `SpecError` for a rule that does not exist."""
+    output = case.build()(case.features())
+    try:
+        case.spec.combine({"a": output}, {"a": torch.ones(len(output))}, rule="no such rule")
+    except SpecError:
+        return
+    raise AssertionError("combine took a rule that does not exist")
+
+
+def state_dict_is_all(case: Case) -> None:
+    """With the state of one, a head built under another seed answers the same."""
+    suite.assert_state_is_all(case.build(), case.build(seed=1), lambda head: [head(case.features())])
+
+
+CHECKS: tuple[Callable[[Case], None], ...] = (
+    spec_survives_json,
+    codec_survives_json,
+    the_resolved_spec_fits_to_the_same,
+    bad_labels_are_refused_and_passed_over,
+    unlabelled_rows_cost_nothing,
+    rows_are_alone,
+    every_parameter_learns,
+    nothing_learns_unseen,
+    the_loss_leads_to_the_labels,
+    answers_are_plain_and_one_per_row,
+    an_untrained_head_answers_the_prior,
+    metrics_are_as_declared,
+    decisions_join,
+    unknown_rules_are_refused,
+    state_dict_is_all,
+)
+
+
+def _answers(case: Case, output: Tensor) -> list[object]:
+    """The answers to these outputs."""
+    return case.fit().decode(output)[""]
+
+
+def _filled(value: Tensor, rows: Tensor, filler: float) -> Tensor:
+    """The tensor with the rows overwritten; whole numbers, which have no NaN, get -7."""
+    filled = value.clone()
+    filled[rows] = filler if value.is_floating_point() else -7
+    return filled

@@ -1,0 +1,130 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, as safetensors and JSON."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from motet.artifact.folder import read_folder, write_folder
+from motet.core.errors import BundleError
+
+KEPT = 2
+"""How many checkpoints stay: the newest, and one to fall back on."""
+
+
+@dataclass(slots=True)
+class Position:
+    """Where training stands. `batch` counts the batches of this epoch already used up."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    rows_seen: int = 0
+    stale_epochs: int = 0
+    best_gain: float | None = None
+    best_epoch: int | None = None
+    seconds: float = 0.0
+    done: bool = False
+    log_bytes: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    loss_counts: dict[str, int] = field(default_factory=dict)
+
+
+class CheckpointFolder:
+    """The checkpoints of one run: `save` adds one and drops the oldest, `load` takes the newest that is whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(
+        self, position: Position, network: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor] | None
+    ) -> None:
+        """Write a checkpoint; the former ones stay until it is whole on the disk."""
+        from safetensors.torch import save
+
+        tensors, plain = _split_optimizer(optimizer.state_dict())
+        files = {
+            "weights.safetensors": save(_contiguous(network.state_dict())),
+            "optimizer.safetensors": save(_contiguous(tensors)),
+            "random.safetensors": save(_random_state()),
+            "state.json": json.dumps({"position": asdict(position), "optimizer": plain}, sort_keys=True).encode(),
+        }
+        if best is not None:
+            files["best.safetensors"] = save(_contiguous(best))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_folder(self.folder / f"step-{position.step:09d}{'-done' if position.done else ''}", files)
+        for old in self._found()[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def load(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Position, dict[str, Tensor] | None] | None:
+        """Restore the newest whole checkpoint; None where there never was one.
+
+        Raises `BundleError` when there are checkpoints and every one is damaged: starting over would lose the run.
+        """
+        from safetensors.torch import load
+
+        files = self._newest_whole()
+        if files is None:
+            return None
+        state = json.loads(files["state.json"])
+        network.load_state_dict(load(files["weights.safetensors"]))
+        optimizer.load_state_dict(_join_optimizer(load(files["optimizer.safetensors"]), state["optimizer"]))
+        _restore_random(load(files["random.safetensors"]))
+        best = load(files["best.safetensors"]) if "best.safetensors" in files else None
+        return Position(**state["position"]), best
+
+    def _newest_whole(self) -> dict[str, bytes] | None:
+        damage = None
+        for folder in self._found():
+            try:
+                return read_folder(folder)
+            except BundleError as error:
+                damage = damage or error
+        if damage is not None:
+            raise BundleError(f"no checkpoint of this run is whole; {damage}, or train again in another folder")
+        return None
+
+    def _found(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*"), reverse=True) if self.folder.is_dir() else []
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+
+
+def _split_optimizer(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors = {
+        f"{index}.{name}": value
+        for index, entry in state["state"].items()
+        for name, value in entry.items()
+        if isinstance(value, Tensor)
+    }
+    return tensors, {"param_groups": state["param_groups"]}
+
+
+def _join_optimizer(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> dict[str, Any]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, tensor in tensors.items():
+        index, name = path.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    return {"state": state, "param_groups": plain["param_groups"]}
+
+
+def _random_state() -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state |= {f"cuda.{index}": value for index, value in enumerate(torch.cuda.get_rng_state_all())}
+    return state
+
+
+def _restore_random(state: Mapping[str, Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    cuda = [state[f"cuda.{index}"] for index in range(len(state) - 1)]
+    if cuda and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(cuda)

@@ -1,0 +1,227 @@
+"""The training loop: epochs of steps, validation, early stopping, checkpoints, and an end that keeps the best weights."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from motet.core.errors import RunError
+from motet.core.flow import Batch
+from motet.model.network import Network
+from motet.training.checkpoint import CheckpointFolder, Position
+from motet.training.log import RunLog
+from motet.training.optimizer import rate_at, set_rate
+from motet.training.progress import Progress
+from motet.training.spec import TrainingSpec
+from motet.training.step import StepResult, train_step
+
+LONGEST_GAP = 30.0
+"""A checkpoint falls at most this many seconds of work after the last."""
+MAX_IDLE_STEPS = 100
+"""So many steps in a row that can not move a weight end the run."""
+
+
+class Interrupted(RunError):
+    """Ctrl-C: the run stopped after a whole step, with a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Scores by task and metric, the mean relative gain over the trivial baseline, and the line a person reads."""
+
+    scores: Mapping[str, Mapping[str, float]]
+    gain: float
+    text: str
+
+
+class Loop:
+    """Trains `network` in place; everything it needs is passed in, everything it knows is in a checkpoint.
+
+    `batches(epoch, position)` yields the batches of an epoch from a position on; `validate` scores the held-out rows,
+    or is None, and then the last weights are the best.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: torch.optim.Optimizer,
+        spec: TrainingSpec,
+        *,
+        batches: Callable[[int, int], Iterable[Batch]],
+        batches_per_epoch: int,
+        priorities: Mapping[str, float],
+        validate: Callable[[Network], Validation] | None,
+        checkpoints: CheckpointFolder,
+        progress: Progress,
+        watch: Callable[[int, Mapping[str, float]], None] = lambda step, curves: None,
+    ) -> None:
+        self.network, self.optimizer, self.spec = network, optimizer, spec
+        self.batches, self.batches_per_epoch = batches, batches_per_epoch
+        self.priorities, self.validate = priorities, validate
+        self.checkpoints, self.progress, self.watch = checkpoints, progress, watch
+        self.position = Position()
+        self.best: dict[str, Tensor] | None = None
+        self.device = next(network.parameters()).device
+        self.steps_per_epoch = math.ceil(batches_per_epoch / spec.accumulate)
+        self.num_steps = self.steps_per_epoch * int(spec.epochs)
+        self._idle = 0
+        self._saved_at = self._started_at = time.monotonic()
+        self._save_cost = 0.0
+
+    def restore(self) -> bool:
+        """Go back to the newest checkpoint; False where there is none yet."""
+        found = self.checkpoints.load(self.network, self.optimizer)
+        if found is None:
+            return False
+        self.position, self.best = found
+        return True
+
+    def run(self, log: RunLog) -> None:
+        """Train to the end, or to the budget, or until nothing is gained any more; then take the best weights back."""
+        self._saved_at = self._started_at = time.monotonic()
+        with _stop_asked() as stop:
+            while not self.position.done:
+                self._epoch(log, stop)
+        if self.best is not None:
+            self.network.load_state_dict(self.best)
+
+    def _epoch(self, log: RunLog, stop: threading.Event) -> None:
+        position = self.position
+        self.network.train()
+        batches = iter(self.batches(position.epoch, position.batch))
+        while group := list(islice(batches, self.spec.accumulate)):
+            self._step(group, log)
+            if stop.is_set():
+                self._save(log)
+                raise Interrupted(f"stopped after step {position.step}; a checkpoint is saved, go on with --resume")
+            if self._out_of_time():
+                break
+            if position.batch < self.batches_per_epoch and self._checkpoint_is_due():
+                self._save(log)
+        self._end_epoch(log)
+        if position.done or self._checkpoint_is_due():
+            self._save(log)
+
+    def _step(self, group: list[Batch], log: RunLog) -> None:
+        position = self.position
+        rate = rate_at(position.step, self.num_steps, self.spec)
+        set_rate(self.optimizer, rate)
+        result = train_step(
+            self.network,
+            self.optimizer,
+            [batch.to(self.device) for batch in group],
+            priorities=self.priorities,
+            seed=self.spec.seed,
+            step=position.step,
+            clip=self.spec.clip,
+            precision=str(self.spec.precision),
+        )
+        position.step += 1
+        position.batch += len(group)
+        position.rows_seen += sum(len(batch.rows) for batch in group)
+        self._count(result)
+        line = {"step": position.step, "epoch": position.epoch + 1, "losses": result.losses}
+        line |= {"penalties": result.penalties} if result.penalties else {}
+        line |= {"skipped": _skipped(result)} if _skipped(result) else {}
+        log.write(line | {"learning_rate": rate, "rows_seen": position.rows_seen})
+        self.watch(position.step, {f"loss/{name}": loss for name, loss in result.losses.items()})
+        self.progress.step(
+            epoch=position.epoch + 1, epochs=int(self.spec.epochs), step=position.step, steps=self.num_steps,
+            losses=result.losses,
+        )
+
+    def _count(self, result: StepResult) -> None:
+        for task in _skipped(result):
+            self.position.skipped[task] = self.position.skipped.get(task, 0) + 1
+        for task, loss in result.losses.items():
+            if math.isfinite(loss):
+                self.position.loss_sums[task] = self.position.loss_sums.get(task, 0.0) + loss * result.counts[task]
+                self.position.loss_counts[task] = self.position.loss_counts.get(task, 0) + result.counts[task]
+        self._idle = self._idle + 1 if not result.moved and result.losses else 0
+        if self._idle >= MAX_IDLE_STEPS:
+            raise RunError(
+                f"step {self.position.step}: no loss or gradient was finite for {self._idle} steps in a row "
+                f"({', '.join(result.losses)}); try a lower training.learning_rate, or look at the targets"
+            )
+
+    def _end_epoch(self, log: RunLog) -> None:
+        position = self.position
+        means = {task: position.loss_sums[task] / count for task, count in position.loss_counts.items()}
+        self.network.junction.epoch_end(means)
+        validation = None if self.validate is None else self.validate(self.network)
+        line = {"step": position.step, "epoch": position.epoch + 1, "train": means}
+        text = "  ".join(f"{task} loss {loss:.4f}" for task, loss in means.items())
+        if validation is not None:
+            self._judge(validation)
+            line |= {"valid": {task: dict(scores) for task, scores in validation.scores.items()}, "gain": validation.gain}
+            text = validation.text + ("  *" if position.best_epoch == position.epoch + 1 else "")
+            curves = {f"{t}/{m}": value for t, scores in validation.scores.items() for m, value in scores.items()}
+            self.watch(position.step, curves)
+        log.write(line)
+        position.epoch += 1
+        position.batch = 0
+        position.loss_sums, position.loss_counts = {}, {}
+        self.progress.epoch(epoch=position.epoch, epochs=int(self.spec.epochs), text=text)
+        patience = self.spec.patience
+        out_of_patience = patience is not None and position.stale_epochs >= int(patience)
+        position.done = position.epoch >= int(self.spec.epochs) or out_of_patience or self._out_of_time()
+
+    def _judge(self, validation: Validation) -> None:
+        position = self.position
+        if position.best_gain is None or validation.gain > position.best_gain:
+            position.best_gain, position.best_epoch, position.stale_epochs = validation.gain, position.epoch + 1, 0
+            self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        else:
+            position.stale_epochs += 1
+
+    def _checkpoint_is_due(self) -> bool:
+        """At most 2 % of the time goes into checkpoints, and at most `LONGEST_GAP` seconds lie between two."""
+        return time.monotonic() - self._saved_at >= min(LONGEST_GAP - self._save_cost, max(1.0, 50 * self._save_cost))
+
+    def _save(self, log: RunLog) -> None:
+        begun = time.monotonic()
+        self.position.log_bytes = log.sync()
+        self.position.seconds = self._seconds()
+        self._started_at = begun
+        self.checkpoints.save(self.position, self.network, self.optimizer, self.best)
+        self._saved_at = time.monotonic()
+        self._save_cost = self._saved_at - begun
+
+    def _seconds(self) -> float:
+        return self.position.seconds + time.monotonic() - self._started_at
+
+    def _out_of_time(self) -> bool:
+        return self.spec.minutes is not None and self._seconds() >= 60 * self.spec.minutes
+
+
+def _skipped(result: StepResult) -> list[str]:
+    if not result.moved:
+        return sorted(result.losses)
+    return sorted(task for task, loss in result.losses.items() if not math.isfinite(loss))
+
+
+@contextmanager
+def _stop_asked() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets; a second Ctrl-C acts as usual. Only the main thread may listen."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    former = signal.getsignal(signal.SIGINT)
+
+    def ask(*_: object) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, former)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, former)

@@ -1,0 +1,98 @@
+"""One step: forward passes, one loss per task over the whole step's labels, one ordinary backward each, one update."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from motet.core.errors import RunError
+from motet.core.flow import Batch, Cells, LossTerm
+from motet.model.network import Decision, Network
+from motet.nn.keyed import keys_of
+from motet.training.device import autocast
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """Loss of each task labelled in the step (mean over its labels), its label count, and whether weights moved."""
+
+    losses: dict[str, float]
+    counts: dict[str, int]
+    penalties: dict[str, float]
+    moved: bool
+
+
+def train_step(
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Batch],
+    *,
+    priorities: Mapping[str, float],
+    seed: int,
+    step: int,
+    clip: float | None = None,
+    precision: str = "float32",
+) -> StepResult:
+    """Train on the batches of one step, already on the network's device.
+
+    A task's loss is the mean over its labelled rows of *all* batches: the counts are known before the first backward.
+    A task without a label in the step is left out, and so is one whose loss is not finite; when the gradient itself is
+    not finite, no weight moves.
+    """
+    counts = {task: sum(int(batch.targets[task].present.sum()) for batch in batches) for task in network.heads}
+    sums = dict.fromkeys((task for task, count in counts.items() if count), 0.0)
+    penalties: dict[str, float] = {}
+    optimizer.zero_grad(set_to_none=True)
+    share = 1 / len(batches)
+    for batch in batches:
+        with autocast(batch.rows.device, precision):
+            decisions = network(batch.inputs, keys_of(batch.rows, seed, "step", step))
+        terms = task_terms(network, decisions, batch.targets)
+        losses = {task: term.sum / counts[task] for task, term in terms.items() if term.count > 0}
+        omega = {f"{s}/{n}": p for s, sharing in network.sharing.items() for n, p in sharing.penalties().items()}
+        # The junction sees losses of ordinary size whatever the number of batches, and their gradients add up.
+        weighted = {task: loss * priorities[task] / share for task, loss in losses.items()}
+        with contextlib.suppress(RunError):  # no loss is finite: the junction has counted it, and nothing moves
+            total = network.junction.total(weighted)
+            (sum(omega.values(), total) * share).backward()
+        for task, value in zip(losses, _floats(list(losses.values())), strict=True):
+            sums[task] += value
+        penalties = dict(zip(omega, _floats(list(omega.values())), strict=True))
+    moved = _update(network, optimizer, clip)
+    network.junction.after_step(sums)
+    return StepResult(sums, {task: counts[task] for task in sums}, penalties, moved)
+
+
+def task_terms(network: Network, decisions: Mapping[str, Decision], targets: Mapping[str, Cells]) -> dict[str, LossTerm]:
+    """Each task's loss over its labelled rows: the joint decision's, plus `fusion.auxiliary` times each stream's own."""
+    terms = {}
+    for task, spec in network.tasks.items():
+        target, decision = targets[task], decisions[task]
+        if "target" not in target.values:
+            terms[task] = LossTerm(decision.output.new_zeros(()), decision.output.new_zeros(()))
+            continue
+        total = spec.loss(decision.output.float(), target).sum()
+        if network.fusion.auxiliary:
+            for stream, output in decision.streams.items():
+                own = Cells(target.values, target.present & decision.present[stream])
+                total = total + network.fusion.auxiliary * spec.loss(output.float(), own).sum()
+        terms[task] = LossTerm(total, target.present.sum())
+    return terms
+
+
+def _update(network: Network, optimizer: torch.optim.Optimizer, clip: float | None) -> bool:
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    if not gradients:
+        return False
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if not bool(norm.isfinite()):
+        return False
+    if clip is not None:
+        torch.nn.utils.clip_grads_with_norm_(network.parameters(), clip, norm)
+    optimizer.step()
+    return True
+
+
+def _floats(values: Sequence[Tensor]) -> list[float]:
+    return [float(value) for value in torch.stack([v.detach() for v in values]).tolist()] if values else []

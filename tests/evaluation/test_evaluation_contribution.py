@@ -1,0 +1,124 @@
+from collections.abc import Callable, Mapping
+from itertools import permutations
+
+import pytest
+import torch
+from torch import Tensor
+
+from motet.evaluation import Contributions, TaskRows, contributions, subsets_of
+from motet.tasks import Multiclass, Regression
+
+N = 60
+TRUTH = torch.randn(N, generator=torch.Generator().manual_seed(0))
+NUMBER = Regression().fit([-1.0, 1.0])  # already standardised
+PULL = {"a": 0.5, "b": 0.3, "c": 0.2, "d": 0.1, "e": 0.05, "idle": 0.0}
+Answer = Callable[[tuple[str, ...]], Mapping[str, Tensor]]
+
+
+def answer(subset: tuple[str, ...]) -> dict[str, Tensor]:
+    pull = 1.0
+    for name in subset:
+        pull *= 1 - PULL[name]
+    return {"y": (1 - pull) * TRUTH}
+
+
+def rows(metric: str = "mae", *, labelled: Tensor | None = None, target: Tensor = TRUTH) -> TaskRows:
+    return TaskRows(NUMBER, metric, target, torch.ones(N, dtype=torch.bool) if labelled is None else labelled)
+
+
+def run(
+    inputs: tuple[str, ...], given: Answer = answer, *, task: TaskRows | None = None, seed: int = 0
+) -> Contributions:
+    return contributions(given, inputs=inputs, tasks={"y": task or rows()}, seed=seed, resamples=50)
+
+
+def mae(subset: tuple[str, ...]) -> float:
+    return float((answer(subset)["y"] - TRUTH).abs().mean())
+
+
+@pytest.mark.parametrize("inputs", [("a",), ("a", "b"), ("a", "b", "c"), ("a", "b", "c", "idle")])
+def test_shapley_values_equal_the_mean_over_all_orders_of_joining(inputs: tuple[str, ...]) -> None:
+    result = run(inputs)
+    assert result.method == "shapley"
+    for name in inputs:
+        gains = []
+        for order in permutations(inputs):
+            before = order[: order.index(name)]
+            gains.append(mae(before) - mae((*before, name)))  # lower is better, so a fall is a gain
+        assert result.by_input[name]["y"].value == pytest.approx(sum(gains) / len(gains), abs=1e-6)
+    total = sum(result.by_input[name]["y"].value for name in inputs)
+    assert total == pytest.approx(mae(()) - mae(inputs), abs=1e-6)
+
+
+def test_an_idle_input_contributes_nothing_and_is_certain_of_it() -> None:
+    one = run(("a", "idle", "b")).by_input["idle"]["y"]
+    assert (one.value, one.low, one.high) == pytest.approx((0, 0, 0), abs=1e-12)
+
+
+def test_the_order_of_the_inputs_changes_nothing() -> None:
+    one, other = run(("a", "b", "c")), run(("c", "a", "b"))
+    for name in "abc":
+        left, right = one.by_input[name]["y"], other.by_input[name]["y"]
+        assert (left.value, left.low, left.high) == pytest.approx((right.value, right.low, right.high))
+
+
+def test_more_than_four_inputs_are_left_out_one_by_one() -> None:
+    inputs = ("a", "b", "c", "d", "e")
+    asked: list[tuple[str, ...]] = []
+
+    def listening(subset: tuple[str, ...]) -> dict[str, Tensor]:
+        asked.append(subset)
+        return answer(subset)
+
+    result = run(inputs, listening)
+    assert result.method == "leave_one_out"
+    assert len(asked) == len(set(asked)) == 12
+    for name in inputs:
+        rest = tuple(one for one in inputs if one != name)
+        assert result.by_input[name]["y"].value == pytest.approx(mae(rest) - mae(inputs), abs=1e-6)
+
+
+def test_subsets_carry_the_metric_as_it_is() -> None:
+    result = run(("a", "b"))
+    assert [subset for subset, _ in result.subsets] == subsets_of(["a", "b"]) == [(), ("a",), ("b",), ("a", "b")]
+    for subset, metrics in result.subsets:
+        assert metrics["y"] == pytest.approx(mae(subset), abs=1e-6)
+
+
+def test_the_interval_is_paired() -> None:
+    # Each answer alone varies much over the rows; what b adds to a is the same in every row.
+    target = TRUTH * 10
+
+    def given(subset: tuple[str, ...]) -> dict[str, Tensor]:
+        return {"y": target - 100.0 - 1.0 * ("a" not in subset) - 2.0 * ("b" not in subset)}
+
+    result = run(("a", "b"), given, task=rows(target=target))
+    for name, gain in (("a", 1.0), ("b", 2.0)):
+        one = result.by_input[name]["y"]
+        assert (one.value, one.low, one.high) == pytest.approx((gain, gain, gain), abs=1e-4)
+
+
+def test_unlabelled_rows_do_not_count() -> None:
+    labelled = torch.arange(N) % 2 == 0
+    poisoned = torch.where(labelled, TRUTH, torch.nan)
+
+    def given(subset: tuple[str, ...]) -> dict[str, Tensor]:
+        return {"y": torch.where(labelled, answer(subset)["y"], torch.nan)}
+
+    result = run(("a", "b"), given, task=rows(labelled=labelled, target=poisoned))
+    assert result.by_input["a"]["y"].value > 0
+    assert result.by_input["a"]["y"].low > 0
+
+
+def test_a_higher_score_is_a_gain_too() -> None:
+    codec = Multiclass().fit("abc")
+    truth = torch.arange(N) % 3
+
+    def given(subset: tuple[str, ...]) -> dict[str, Tensor]:
+        known = torch.nn.functional.one_hot(truth, 3).float()
+        return {"t": known if "good" in subset else -known * ("bad" in subset)}
+
+    task = TaskRows(codec, "accuracy", truth, torch.ones(N, dtype=torch.bool))
+    result = contributions(given, inputs=("good", "bad"), tasks={"t": task}, seed=0, resamples=20)
+    assert result.by_input["good"]["t"].value == pytest.approx((1 - 1 / 3 + 1) / 2)
+    assert result.by_input["bad"]["t"].value == pytest.approx((0 - 1 / 3) / 2)

@@ -1,0 +1,68 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from motet.core.errors import CellError, DataError
+from motet.core.flow import Cells
+from motet.tasks import Multiclass
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes"),
+    [
+        ([3, 10, 2, 3], (2, 3, 10)),
+        (["item10", "item9", "item10"], ("item9", "item10")),
+        (["10", "9", "b", "b"], ("9", "10", "b")),
+        ([True, False], (False, True)),
+        ([1.0, 2.5, 1.0], (1.0, 2.5)),
+        ([np.int64(4), np.int64(1)], (1, 4)),
+        (["00501", "501", "501"], ("00501", "501")),
+    ],
+)
+def test_classes_keep_their_type_and_come_in_natural_order(cells: list[Any], classes: tuple[Any, ...]) -> None:
+    codec = Multiclass().fit(cells)
+    assert codec.classes == classes
+    assert [type(label) for label in codec.classes] == [type(label) for label in classes]
+    one_hot = torch.eye(len(classes)) * 9
+    assert codec.decode(one_hot)[""] == list(classes)
+
+
+def test_labels_of_one_text_are_one_class() -> None:
+    assert Multiclass().fit([5, "5", 5.0, "6"]).classes == (5, "6")
+
+
+def test_what_can_not_be_learned_is_refused() -> None:
+    with pytest.raises(DataError, match="the same one, '7'"):
+        Multiclass().fit([7, "7"])
+    with pytest.raises(DataError, match="each of the 21 labels occurs once"):
+        Multiclass().fit(range(21))
+    with pytest.raises(DataError, match="no training row has a label"):
+        Multiclass().fit([])
+    with pytest.raises(DataError, match="no training row has a label"):
+        Multiclass().fit([[1], float("nan")])
+
+
+def test_an_unseen_label_is_a_bad_cell() -> None:
+    codec = Multiclass().fit(["red", "green"])
+    with pytest.raises(CellError, match="not one of the 2 labels of the training rows; did you mean 'green'"):
+        codec.read("grean")
+
+
+def test_loss_probability_and_prior_by_hand() -> None:
+    codec = Multiclass().fit(["a", "b", "c"])
+    output = torch.tensor([[math.log(1.0), math.log(2.0), math.log(5.0)]])
+    cells = Cells({"target": torch.tensor([1])}, torch.tensor([True]))
+    assert Multiclass().loss(output, cells).item() == pytest.approx(math.log(4.0))
+    assert codec.decode(output) == {"": ["c"], "probability": [pytest.approx(0.625)]}
+    prior = codec.prior(torch.tensor([0, 0, 1, 2]))
+    torch.testing.assert_close(prior.exp(), torch.tensor([2.5, 1.5, 1.5]) / 5.5)
+
+
+def test_joint_decision_is_the_mean_probability() -> None:
+    first, second = torch.tensor([[0.2, 0.8]]), torch.tensor([[0.6, 0.4]])
+    weights = {"a": torch.tensor([0.25]), "b": torch.tensor([0.75])}
+    joint = Multiclass().combine({"a": first.log() + 3, "b": second.log()}, weights, rule="mean")
+    torch.testing.assert_close(joint.exp(), torch.tensor([[0.5, 0.5]]))
