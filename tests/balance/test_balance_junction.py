@@ -1,6 +1,7 @@
 """The junction against K separate gradients combined by hand, and its behaviour where tasks are missing or broken."""
 
 import copy
+import pickle
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -324,6 +325,12 @@ def test_a_copy_of_the_model_has_a_junction_of_its_own() -> None:
     other.junction.total(other.losses(other.junction(other.shared(x)), y, labels)).backward()
     assert recording.asked == []
     assert len(other.junction.balancer.asked) == 1
+
+
+def test_a_junction_that_was_used_can_be_pickled_to_other_processes() -> None:
+    junction = Junction(MGDA(), tasks=("a", "b"))
+    junction(torch.ones(2, requires_grad=True))
+    assert pickle.loads(pickle.dumps(junction)).tasks == ("a", "b")
 
 
 def test_bfloat16_features_under_autocast() -> None:

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from motet.data.read import read_table
-from motet.data.schema import determines, find_split, infer_schema, infer_task
+from motet.data.roles import determines, find_split, infer_task
+from motet.data.schema import infer_schema
 
 
 def _column(name, cells):

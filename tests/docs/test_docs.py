@@ -117,7 +117,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 def blocks_of(text: str) -> Iterator[Block]:
-    for found in re.finditer(r"^```(\w*) ?(.*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for found in re.finditer(r"^```(\w*) ?([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         yield Block(found[1], found[2].strip(), found[3], text[: found.start()].count("\n") + 1)
 
 

@@ -95,7 +95,7 @@ def test_specaugment_hides_runs_of_frames_and_bands_by_their_mean() -> None:
         assert (np.diff(frames.astype(int)) == 1).sum() + frames[0] <= 2
         most_frames, most_bands = max(most_frames, frames.sum()), max(most_bands, bands.sum())
         varied = preparation.augment(item, generator(draw))
-        assert np.array_equal(varied[frames], np.tile(np.float32(preparation.mean), (frames.sum(), 1)))
+        assert np.array_equal(varied[frames], np.tile(np.array(preparation.mean, np.float32), (frames.sum(), 1)))
     assert 0.4 < most_frames / len(item) <= 0.6
     assert 0.4 < most_bands / 40 <= 0.6
 

@@ -30,7 +30,8 @@ def test_path_bytes_and_array_are_read_the_same(tmp_path: Path) -> None:
     preparation = Image(size=(6, 5)).fit([GREY])
     read = [preparation.read(cell) for cell in (GREY, buffer.getvalue(), tmp_path / "grey.png", Pillow.fromarray(GREY))]
     assert all(np.array_equal(read[0], other) for other in read)
-    assert (read[0].shape, read[0].dtype) == ((6, 5, 1), np.uint8)
+    assert read[0].shape == (6, 5, 1)
+    assert read[0].dtype == np.dtype(np.uint8)
 
 
 def test_a_picture_of_the_right_size_is_not_touched() -> None:

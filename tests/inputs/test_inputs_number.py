@@ -51,7 +51,7 @@ def test_plain_numbers(cell: object, value: float) -> None:
         ("1_000", "not a number"),
         ("0x10", "not a number"),
         ("five", "not a number"),
-        ("１２", "not a number"),
+        ("\uff11\uff12", "not a number"),
         ("1 2", "not a number"),
         (1 + 2j, "of type complex"),
         ([1], "of type list"),

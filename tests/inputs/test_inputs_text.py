@@ -15,7 +15,8 @@ TEXTS = ["the cat sat", "the dog", "a cat and a dog sat"] * 2
 def test_a_text_is_a_start_token_and_its_tokens() -> None:
     preparation = Text().fit(TEXTS)
     ids = preparation.read("the cat")
-    assert (ids[0], ids.dtype) == (preparation.tokenizer.size, np.int32)
+    assert ids[0] == preparation.tokenizer.size
+    assert ids.dtype == np.dtype(np.int32)
     assert preparation.tokenizer.decode(ids[1:]) == "the cat"
 
 

@@ -3,6 +3,7 @@
 Written under another name, flushed to the disk and renamed, so that a crash at any point leaves the former state.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -69,7 +70,8 @@ def write_file(path: Path, data: bytes) -> None:
         partial.replace(path)
         _sync(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may not be one
+            partial.unlink()
         raise RunError(f"{path}: could not write {len(data):,} bytes: {error.strerror or error}") from error
 
 

@@ -4,7 +4,7 @@ B rows, H the width of the shared features, K tasks.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 import torch
@@ -35,7 +35,8 @@ class Junction(nn.Module):
     Call `backward` once on the total: a call per task shows the node one gradient at a time, and nothing is balanced.
     Each micro-batch of an accumulated step is combined on its own. A second derivative through the node is an error.
     Tasks are known by name: the order of `tasks` changes nothing. `weights` holds those of the latest backward. Under
-    `torch.compile` the node runs eagerly between compiled parts.
+    `torch.compile` the node runs eagerly between compiled parts. With several processes each solves for its own rows:
+    G is not summed over them.
 
     >>> from motet.balance import MGDA
     >>> junction = Junction(MGDA(scale="convex"), tasks=("a", "b"))
@@ -51,7 +52,6 @@ class Junction(nn.Module):
         self.tasks = _distinct(tasks)
         self.balancer = balancer.build(self.tasks) if isinstance(balancer, BalancerSpec) else balancer
         self.weights: dict[str, float] = {}
-        self._node: Callable[..., tuple[Tensor, ...]] | None = None
         self.num_left_out = nn.Module()
         for task in self.tasks:
             self.num_left_out.register_buffer(escape(task), torch.zeros((), dtype=torch.int64))
@@ -109,9 +109,9 @@ class Junction(nn.Module):
         trained = torch.is_grad_enabled() and any(z.requires_grad for z in streams.values())
         if not self.balancer.uses_gradients or not trained:
             return {task: dict(streams) for task in self.tasks}
-        if self._node is None:  # made here and not at once: it imports torch's compiler, which only training needs
-            self._node = torch.compiler.disable(_Node.apply)  # type: ignore[no-untyped-call]
-        copies = iter(self._node(self, *streams.values()))
+        # The compiler can not follow a node of our own: it has to stop before it and go on behind it.
+        node = torch.compiler.disable(_Node.apply) if torch.compiler.is_compiling() else _Node.apply  # type: ignore[no-untyped-call]
+        copies = iter(node(self, *streams.values()))
         by_stream = {stream: {task: next(copies) for task in self.tasks} for stream in streams}
         return {task: {stream: by_stream[stream][task] for stream in streams} for task in self.tasks}
 

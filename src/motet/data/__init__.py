@@ -9,7 +9,8 @@ from motet.data.order import Order
 from motet.data.paths import Fence
 from motet.data.problems import BadCells, Problem
 from motet.data.read import read_table
-from motet.data.schema import ColumnGuess, determines, find_split, infer_schema, infer_task
+from motet.data.roles import determines, find_split, infer_task
+from motet.data.schema import ColumnGuess, infer_schema
 from motet.data.spec import DataSpec
 from motet.data.split import Splits, split_rows
 from motet.data.store import Store, read_cells, verify

@@ -7,6 +7,7 @@ from motet.core.errors import DataError
 
 _LISTED = 20
 _LONGEST_VALUE = 80
+_ADVICE = "correct them, declare them `missing`, or set data.on_bad_cell: skip to treat them as absent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,16 @@ class Problem:
 
 
 class BadCells(DataError):  # noqa: N818
-    """Cells that can not be read; `problems` holds them all, the message the first 20."""
+    """Cells that can not be read; `problems` holds them all, the message the first 20 and what to try."""
 
-    def __init__(self, problems: Sequence[Problem], summary: str = "") -> None:
+    def __init__(self, problems: Sequence[Problem], summary: str = "", *, advice: str = _ADVICE) -> None:
         self.problems = tuple(problems)
-        lines = [summary or f"{len(problems)} cell{'s' if len(problems) > 1 else ''} can not be read:"]
+        self.summary = summary or f"{len(problems)} cell{'s' if len(problems) > 1 else ''} can not be read:"
+        lines = [self.summary]
         lines += [str(problem) for problem in problems[:_LISTED]]
         if len(problems) > _LISTED:
             lines.append(f"... and {len(problems) - _LISTED} more")
-        lines.append("correct them, declare them `missing`, or set data.on_bad_cell: skip to treat them as absent")
+        lines.append(advice)
         super().__init__("\n".join(lines))
 
 

@@ -14,7 +14,6 @@ from motet import media
 from motet.core.checks import text_of
 from motet.core.errors import CellError
 from motet.data.problems import shown
-from motet.data.split import SPLIT_WORDS
 from motet.data.table import Table
 
 Kind = Literal[
@@ -39,7 +38,7 @@ _TIME = r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
 _DATE = re.compile(_DAY + _TIME + r"\Z")
 _SEVERAL_NUMBERS = re.compile(r"\s*[+-]?[\d.][\d.eE+-]*(\s*\|\s*[+-]?[\d.][\d.eE+-]*)+\s*\Z")
 _SAMPLED_CELLS = 50_000
-_FEW_CLASSES = 20
+_FEW_VALUES = 20
 _WORDS_OF_TEXT = 4  # on average, from here on a column whose cells differ is free text
 _DISTINCT_OF_CATEGORY = 0.1
 _DISTINCT_OF_TEXT = 0.5
@@ -76,63 +75,11 @@ def infer_schema(table: Table) -> dict[str, ColumnGuess]:
     >>> infer_schema(read_table([{"zip": "00501"}, {"zip": "10001"}, {"zip": "00501"}]))["zip"].kind
     'category'
     """
-    return {name: _guess(table, name) for name in table.column_names}
+    return {name: guess_column(table, name) for name in table.column_names}
 
 
-def infer_task(table: Table, column: str) -> Literal["binary", "multiclass", "multilabel", "regression"]:
-    """The kind of task a label column seems to be; numbers with at most 20 whole values are classes.
-
-    >>> from motet.data.read import read_table
-    >>> infer_task(read_table([{"y": "no"}, {"y": "yes"}]), "y")
-    'binary'
-    """
-    guess = _guess(table, column)
-    if guess.kind == "set":
-        return "multilabel"
-    if guess.kind == "vector":
-        return "regression"
-    leading_zeros = guess.kind == "category"
-    if guess.low is not None and not leading_zeros and not (guess.whole and guess.num_distinct <= _FEW_CLASSES):
-        return "regression"
-    return "binary" if guess.num_distinct <= 2 else "multiclass"
-
-
-def find_split(table: Table) -> str | None:
-    """The column that says which rows train and which are held out, by its values.
-
-    >>> from motet.data.read import read_table
-    >>> find_split(read_table([{"a": 1, "part": "train"}, {"a": 2, "part": "dev"}]))
-    'part'
-    """
-    for name in table.column_names:
-        column = table.arrow.column(name)
-        if not _is_text(column.type) or column.null_count or pc.count_distinct(column).as_py() > len(SPLIT_WORDS):
-            continue
-        parts = {SPLIT_WORDS.get(word.strip().lower()) for word in pc.unique(column).to_pylist()}
-        if None not in parts and "train" in parts and len(parts) > 1:
-            return name
-    return None
-
-
-def determines(table: Table, column: str, target: str) -> bool:
-    """Whether the two columns name the same thing: each value of one goes with one value of the other, and back.
-
-    Such a column gives the answer away. Columns that are unique in nearly every row say nothing of the kind.
-    """
-    pairs: dict[str, str] = {}
-    back: dict[str, str] = {}
-    num_both = 0
-    for left, right in zip(table.cells((column,)), table.cells((target,)), strict=True):
-        if left is None or right is None:
-            continue
-        num_both += 1
-        a, b = text_of(left), text_of(right)
-        if pairs.setdefault(a, b) != b or back.setdefault(b, a) != a:
-            return False
-    return num_both >= 2 * len(pairs) > 2
-
-
-def _guess(table: Table, name: str) -> ColumnGuess:
+def guess_column(table: Table, name: str) -> ColumnGuess:
+    """The guess for one column."""
     column = _present(table, name)
     counts, absent = _sampled_counts(column), _absent_words(column)
     said = {cell: times for cell, times in counts.items() if cell not in absent}
@@ -163,7 +110,7 @@ def _kind_of_type(table: Table, name: str) -> Kind | None:
     if pa.types.is_temporal(kind):
         return "datetime"
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return "set" if _is_text(kind.value_type) else "vector"
+        return "set" if is_text(kind.value_type) else "vector"
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_struct(kind):
         return _kind_of_media(table, name)
     return None
@@ -208,7 +155,7 @@ def _kind_of_text(name: str, counts: dict[str, int], num_distinct: int, num_rows
     words = sum(len(cell.split()) * times for cell, times in counts.items()) / num_cells
     distinct = len(counts) / num_cells
     wordy = words >= _WORDS_OF_TEXT and distinct > _DISTINCT_OF_CATEGORY
-    return "text" if wordy or (distinct > _DISTINCT_OF_TEXT and len(counts) > _FEW_CLASSES) else "category"
+    return "text" if wordy or (distinct > _DISTINCT_OF_TEXT and len(counts) > _FEW_VALUES) else "category"
 
 
 def _medium(cell: str) -> Kind | None:
@@ -226,7 +173,7 @@ def _repeats_labels(counts: dict[str, int]) -> bool:
 def _present(table: Table, name: str) -> pa.ChunkedArray:
     """The cells of a column that are not empty, null or NaN."""
     column = table.arrow.column(name).drop_null()
-    if _is_text(column.type):
+    if is_text(column.type):
         return column.filter(pc.not_equal(column, ""))
     return column.filter(pc.invert(pc.is_nan(column))) if pa.types.is_floating(column.type) else column
 
@@ -241,7 +188,7 @@ def _sampled_counts(column: pa.ChunkedArray) -> dict[str, int]:
 
 def _absent_words(column: pa.ChunkedArray) -> dict[str, int]:
     """The words in the whole column that elsewhere stand for an absent cell, and how often each does."""
-    if not _is_text(column.type):
+    if not is_text(column.type):
         return {}
     words = column.filter(pc.is_in(pc.utf8_trim_whitespace(column), pa.array(sorted(ABSENT_WORDS), column.type)))
     return dict(Counter(words.to_pylist()))
@@ -252,5 +199,6 @@ def _is_opaque(kind: pa.DataType) -> bool:
     return not plain or bool(pa.types.is_null(kind))
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

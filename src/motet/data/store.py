@@ -55,6 +55,7 @@ class StoredColumn:
 class Store:
     """The cells of some rows of a table. `rows` rise; `problems` are the cells that were skipped."""
 
+    table: Table
     rows: Int64[np.ndarray, "rows"]
     columns: Mapping[str, StoredColumn]
     problems: tuple[Problem, ...]
@@ -105,7 +106,7 @@ def read_cells(
         done += len(chosen)
     if problems and on_bad_cell == "error":
         raise BadCells(problems)
-    return Store(chosen, {name: stored[name] for name in columns}, tuple(problems))
+    return Store(table, chosen, {name: stored[name] for name in columns}, tuple(problems))
 
 
 def verify(

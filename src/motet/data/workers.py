@@ -36,6 +36,7 @@ class Workers:
         self._connections: list[Connection] = []
         self._pending: deque[tuple[int, np.ndarray]] = deque()
         self._asked = 0
+        self._table = dataset.store.table
         for _ in range(num_workers):
             ours, theirs = context.Pipe()
             inherited = [*self._connections, ours]
@@ -83,10 +84,9 @@ class Workers:
         except (EOFError, OSError):
             process.join(timeout=1)
             self.close()
-            numbers = ", ".join(map(str, rows[:5].tolist())) + (", ..." if len(rows) > 5 else "")
             raise RunError(
-                f"a loader worker died (exit code {process.exitcode}) while it read table rows {numbers} "
-                f"(up to {rows[-1]}); it may have run out of memory: try fewer workers"
+                f"a loader worker died (exit code {process.exitcode}) while it read {self._named(rows)}; "
+                "it may have run out of memory: try fewer workers"
             ) from None
 
     def close(self) -> None:
@@ -98,6 +98,10 @@ class Workers:
         for process in self._processes:
             process.join()
         self._pending.clear()
+
+    def _named(self, rows: np.ndarray) -> str:
+        places = [self._table.locate(row) for row in rows.tolist()]
+        return ", ".join(f"{file}:{number}" for file, number in places)
 
     def __enter__(self) -> "Workers":
         return self

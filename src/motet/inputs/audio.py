@@ -133,10 +133,10 @@ class Audio(InputSpec):
     window: float = Field(default=25.0, gt=0, description="Milliseconds of a frame.")
     hop: float = Field(default=10.0, gt=0, description="Milliseconds from one frame to the next.")
     mask: float = Field(
-        default=0.2, ge=0, lt=1, description="SpecAugment: longest run hidden, as a fraction of frames or bands."
+        default=0.1, ge=0, lt=1, description="SpecAugment: longest run hidden, as a fraction of frames or bands."
     )
     channels: int = Field(default=64, ge=1, description="Channels of the residual blocks.")
-    blocks: int = Field(default=3, ge=1, description="Residual blocks.")
+    blocks: int = Field(default=2, ge=1, description="Residual blocks.")
     width: int = Field(default=128, ge=1, description="Width of the tokens.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout before the last projection.")
 

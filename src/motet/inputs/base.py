@@ -27,12 +27,7 @@ class Preparation(Frozen, ABC):
     @property
     @abstractmethod
     def varies(self) -> bool:
-        """Whether `augment` does anything."""
-
-    @property
-    def varies(self) -> bool:
         """Whether `augment` does anything; where it is False, nothing is drawn and `augment` is not called."""
-        return True
 
     @abstractmethod
     def read(self, cell: object) -> np.ndarray:
@@ -44,7 +39,7 @@ class Preparation(Frozen, ABC):
 
     @abstractmethod
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """N >= 1 items -> tensors with first dimension n."""
+        """One or more items -> tensors whose first dimension is their number."""
 
 
 class Encoder(nn.Module, ABC):
@@ -84,7 +79,7 @@ class InputSpec(ComponentSpec, ABC):
 
     @abstractmethod
     def resolved(self, preparation: Preparation) -> Self:
-        """This Spec with every "auto" replaced by what was fitted."""
+        """The Spec with every "auto" replaced by what was fitted."""
 
     @abstractmethod
     def build(self, preparation: Preparation) -> Encoder:

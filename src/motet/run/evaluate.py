@@ -122,8 +122,7 @@ def _contributions(prepared: Prepared, network: Network, rows: np.ndarray, posit
 
 def _task_rows(prepared: Prepared, found: Collected, task: str) -> TaskRows:
     spec, codec = prepared.fitted.tasks[task]
-    _, target = found.scored(task)
-    return TaskRows(codec, spec.primary, target, found.labelled[task])
+    return TaskRows(codec, spec.primary, found.targets[task], found.labelled[task])
 
 
 def _facts(fitted: Fitted, position: Position) -> dict[str, Any]:

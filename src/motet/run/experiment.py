@@ -22,6 +22,8 @@ from motet.spec import Experiment
 from motet.training import CheckpointFolder, Loop, Progress, RunLog, build_optimizer, pick_device
 
 EXPERIMENT, LOG, REPORT = "experiment.yaml", "log.jsonl", "report.json"
+FREE_TO_CHANGE = ("training.workers",)
+"""What may differ when a run is resumed: it changes nothing but time."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def _claim(out: Path, experiment: Experiment, *, resume: bool) -> None:
     document = experiment.model_dump(mode="json")
     path = out / EXPERIMENT
     if resume and path.is_file():
-        differing = _differences(yaml.safe_load(path.read_text(encoding="utf-8")), document)
+        found = _differences(yaml.safe_load(path.read_text(encoding="utf-8")), document)
+        differing = [name for name in found if name not in FREE_TO_CHANGE]
         if differing:
             raise SpecError(
                 f"{path}: the run there is of another experiment ({', '.join(differing[:5])} differ); "

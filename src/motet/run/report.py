@@ -33,8 +33,9 @@ class Report:
         try:
             return cls(json.loads(path.read_bytes()))
         except OSError:
-            hint = "; the run is not finished, go on with --resume" if (folder / "experiment.yaml").is_file() else ""
-            raise BundleError(f"{path}: there is no report{hint}") from None
+            if (folder / "experiment.yaml").is_file():
+                raise BundleError(f"{path}: the run is not finished; go on with --resume") from None
+            raise BundleError(f"{folder}: there is no run; expected the folder of a finished one") from None
         except ValueError:
             raise BundleError(f"{path}: damaged; restore it from a copy") from None
 

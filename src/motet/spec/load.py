@@ -40,8 +40,10 @@ def read_document(path: Path) -> Any:
     except FileNotFoundError:
         names = [entry.name for entry in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         raise SpecError(f"{path}: there is no such file{did_you_mean(path.name, names) if names else ''}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: can not be read as UTF-8 text: {error}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: byte {error.start + 1} is not UTF-8; save the experiment as UTF-8 text") from None
+    except OSError as error:
+        raise SpecError(f"{path}: can not be read as an experiment: {error.strerror or error}") from None
     return _parse_json(text, path) if path.suffix == ".json" else _parse_yaml(text, path)
 
 
@@ -143,9 +145,9 @@ def _told(entry: Any) -> tuple[str, str, str]:
             message.removeprefix("Value error, "),
             "" if repr(found) in message else f"; found {_shown(found)}",
         )
-    message = (
-        message.removeprefix("Input should be ").replace("a valid dictionary", "a mapping").split(", unable to")[0]
-    )
+    message = message.removeprefix("Input should be ").split(", unable to")[0]
+    for pydantic, plain in _PLAIN_WORDS.items():
+        message = message.replace(pydantic, plain)
     return _dotted(path), f"expected {message[:1].lower() + message[1:]}", f", found {_shown(found)}"
 
 
@@ -165,6 +167,17 @@ def _walk(location: Sequence[Any]) -> tuple[list[str], type[BaseModel] | None]:
 
 
 _SPECS = {word: cls for specs in ROOMS.values() for word, cls in specs.items()}
+_PLAIN_WORDS = {
+    "a valid dictionary": "a mapping",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "text",
+    "a valid boolean": "true or false",
+    "a valid tuple": "a list",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "more than",
+}
 _TYPE_WORDS = ("function-", "literal[", "constrained-", "int", "float", "str", "tuple[", "list[", "dict[")
 
 
@@ -189,5 +202,5 @@ def _dotted(path: Sequence[Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = "nothing" if value is None else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

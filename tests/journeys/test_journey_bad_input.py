@@ -1,0 +1,282 @@
+"""What a person gets wrong: one clear error, the right exit code, no traceback, and nothing lost or half-written."""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+Command = Callable[..., tuple[int, str, str]]
+Spoil = Callable[[Path], None]
+PLAIN = {
+    "inputs": {"note": {"kind": "text", "vocabulary": 280, "width": 8}, "age": "number", "shop": "category"},
+    "tasks": {"bought": "binary", "price": "regression"},
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done to a good folder, the command that meets it, and what the error must say."""
+
+    spoil: Spoil
+    says: Sequence[str]
+    words: Sequence[str] = ("train", "experiment.yaml")
+    code: int = 2
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shop_template: Path) -> Path:
+    """A fresh copy of a good folder with a finished run, and the current folder of the command."""
+    folder = tmp_path / "work"
+    shutil.copytree(shop_template, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shop_template(
+    tmp_path_factory: pytest.TempPathFactory, make_shop: Callable[..., Path], write_experiment: Callable[..., Path]
+) -> Path:
+    import motet
+
+    folder = tmp_path_factory.mktemp("shop")
+    os.environ["MOTET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    make_shop(folder)
+    write_experiment(folder, name="media.yaml", inputs={"photo": "image", "tone": "audio", "el": PLACES})
+    motet.fit(write_experiment(folder, **PLAIN), out=folder / "runs" / "good")
+    return folder
+
+
+PLACES = {"kind": "vector", "columns": "el_*"}
+
+
+def edit(path: str, **fields: object) -> Spoil:
+    """Change fields of experiment.yaml: `edit("inputs", age="numbre")`, `edit("training.epochs", ...)`."""
+
+    def spoil(folder: Path) -> None:
+        file = folder / "experiment.yaml"
+        document = yaml.safe_load(file.read_text())
+        place = document
+        for name in path.split(".") if path else []:
+            place = place.setdefault(name, {})
+        place.update(fields)
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
+
+    return spoil
+
+
+def cells(column: str, change: Callable[[int, str], str], *, table: str = "shop.csv") -> Spoil:
+    """Rewrite one column of the table; `change(row in the file, cell)`."""
+
+    def spoil(folder: Path) -> None:
+        with (folder / table).open(newline="") as file:
+            header, *rows = csv.reader(file)
+        at = header.index(column)
+        for number, row in enumerate(rows, start=2):
+            row[at] = change(number, row[at])
+        with (folder / table).open("w", newline="") as file:
+            csv.writer(file).writerows([header, *rows])
+
+    return spoil
+
+
+def at_row(number: int, cell: str) -> Callable[[int, str], str]:
+    return lambda row, old: cell if row == number else old
+
+
+def file(name: str, data: bytes) -> Spoil:
+    def spoil(folder: Path) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+    return spoil
+
+
+def both(*spoils: Spoil) -> Spoil:
+    def spoil(folder: Path) -> None:
+        for one in spoils:
+            one(folder)
+
+    return spoil
+
+
+def truncate(pattern: str, *, keep: float = 0.5) -> Spoil:
+    def spoil(folder: Path) -> None:
+        found = sorted(folder.glob(pattern))
+        assert found, pattern
+        for path in found:
+            path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+
+    return spoil
+
+
+def flip(pattern: str) -> Spoil:
+    """Change one byte in the middle of each file."""
+
+    def spoil(folder: Path) -> None:
+        found = sorted(folder.glob(pattern))
+        assert found, pattern
+        for path in found:
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 0xFF
+            path.write_bytes(bytes(data))
+
+    return spoil
+
+
+def remove(pattern: str) -> Spoil:
+    def spoil(folder: Path) -> None:
+        found = sorted(folder.glob(pattern))
+        assert found, pattern
+        for path in found:
+            path.unlink()
+
+    return spoil
+
+
+def nothing(folder: Path) -> None:
+    pass
+
+
+def rename(column: str, new: str, *, table: str = "shop.csv") -> Spoil:
+    def spoil(folder: Path) -> None:
+        header, rest = (folder / table).read_text().split("\n", 1)
+        (folder / table).write_text(",".join(new if one == column else one for one in header.split(",")) + "\n" + rest)
+
+    return spoil
+
+
+MEDIA = ("train", "media.yaml")
+MEDIA_CHECK = ("check", "media.yaml")
+PREDICT = ("predict", "runs/good", "--data", "new.csv", "-o", "out.csv")
+
+FAULTS: dict[str, Fault] = {
+    # the experiment file
+    "no experiment": Fault(remove("experiment.yaml"), ["experiment.yaml", "no such file", "did you mean"]),
+    "experiment is a folder": Fault(nothing, ["runs"], ("train", "runs")),
+    "experiment is not YAML": Fault(file("experiment.yaml", b"data: [a\ntasks: }"), ["experiment.yaml:2:", "not YAML"]),
+    "experiment is a list": Fault(file("experiment.yaml", b"- a\n- b\n"), ["experiment.yaml", "mapping", "['a', 'b']"]),
+    "experiment is empty": Fault(file("experiment.yaml", b""), ["experiment.yaml", "mapping with data, inputs and tasks"]),
+    "experiment is not text": Fault(file("experiment.yaml", b"\xff\xfe\x00"), ["experiment.yaml", "UTF-8"]),
+    "key twice": Fault(file("experiment.yaml", b"data: a.csv\ndata: b.csv\n"), ["experiment.yaml:2", "'data'", "twice"]),
+    "misspelt paragraph": Fault(edit("", fusoin="concat"), ["'fusoin'", "did you mean 'fusion'"]),
+    "misspelt field": Fault(edit("training", epocs=3), ["training.epocs", "did you mean 'epochs'"]),
+    "misspelt field of an input": Fault(edit("inputs", age={"kind": "number", "widht": 3}), ["inputs.age.widht", "'width'"]),
+    "misspelt kind": Fault(edit("inputs", age="nubmer"), ["inputs.age.kind", "'nubmer'", "did you mean 'number'"]),
+    "kind of another room": Fault(edit("tasks", price="number"), ["tasks.price.kind", "'number' is not a task"]),
+    "out of range": Fault(edit("training", epochs=0), ["training.epochs", "1", "found 0"]),
+    "wrong type in a field": Fault(edit("training", learning_rate="fast"), ["training.learning_rate", "found 'fast'"]),
+    "no inputs": Fault(edit("", inputs={}), ["inputs", "at least one"]),
+    "no tasks at all": Fault(edit("", tasks=None), ["tasks", "mapping"]),
+    # --set
+    "--set without =": Fault(nothing, ["--set", "'training.epochs'", "PATH=VALUE"], ("train", "experiment.yaml", "--set", "training.epochs")),
+    "--set misspelt": Fault(nothing, ["training.epocs", "did you mean 'epochs'"], ("train", "experiment.yaml", "--set", "training.epocs=3")),
+    "--set no value": Fault(nothing, ["--set", "not a value"], ("train", "experiment.yaml", "--set", "training.epochs=[3")),
+    "--set wrong type": Fault(nothing, ["training.epochs", "found 'many'"], ("train", "experiment.yaml", "--set", "training.epochs=many")),
+    "--set into nothing": Fault(nothing, ["fusion.kind", "'gatd'"], ("train", "experiment.yaml", "--set", "fusion=gatd")),
+    # the table
+    "no table": Fault(remove("shop.csv"), ["shop.csv", "no such file"]),
+    "misspelt table": Fault(edit("data", train="shpo.csv"), ["shpo.csv", "no such file", "did you mean 'shop.csv'"]),
+    "empty table": Fault(file("shop.csv", b""), ["shop.csv", "the file is empty"]),
+    "header alone": Fault(file("shop.csv", b"note,age,shop,bought,price\n"), ["shop.csv", "header but no rows"]),
+    "duplicate header": Fault(rename("id", "age"), ["shop.csv:1", "'age' names more than one column"]),
+    "ragged row": Fault(file("shop.csv", b"note,age,shop,bought,price\na,1,x,yes,2\nb,2\n"), ["shop.csv:3", "expected 5 cells", "found 2"]),
+    "unknown suffix": Fault(edit("data", train="shop.xlsx"), ["shop.xlsx", "no"]),
+    "not a parquet": Fault(both(file("t.parquet", b"PAR1xxxx"), edit("data", train="t.parquet")), ["t.parquet", "Parquet"]),
+    "missing column": Fault(rename("age", "agee"), ["inputs.age.column", "'age'", "did you mean 'agee'"]),
+    "missing label column": Fault(rename("price", "prise"), ["tasks.price.column", "did you mean 'prise'"]),
+    "missing split column": Fault(edit("data", split="spilt"), ["data.split", "'spilt'"]),
+    "glob without match": Fault(edit("inputs", el={"kind": "vector", "columns": "emb_*"}), ["inputs.el.columns", "'emb_*'"]),
+    "too few rows": Fault(file("shop.csv", b"note,age,shop,bought,price\na,1,x,yes,2\n"), ["shop.csv", "no rows are left for training"]),
+    "input is the answer": Fault(edit("inputs", given={"kind": "number", "column": "price"}), ["tasks.price", "inputs.given"]),
+    "held-out fraction": Fault(edit("data", valid=1.5), ["data.valid", "between 0 and 1", "1.5"]),
+    # cells
+    "text in a number column": Fault(cells("age", at_row(9, "about forty")), ["shop.csv:9:age", "about forty"]),
+    "only text in a number column": Fault(cells("age", lambda row, old: "old"), ["inputs.age", "'age'", "no cell", "'old'"]),
+    "all cells absent": Fault(cells("age", lambda row, old: ""), ["inputs.age", "'age'", "no training row has it"]),
+    "no labels": Fault(cells("price", lambda row, old: ""), ["tasks.price", "no training row has a label"]),
+    "no classes": Fault(cells("bought", lambda row, old: ""), ["tasks.bought", "no training row has a label"]),
+    "one class": Fault(cells("bought", lambda row, old: "yes"), ["tasks.bought", "'yes'", "nothing to learn"]),
+    "three classes in a binary task": Fault(cells("bought", at_row(3, "maybe")), ["bought", "'maybe'"]),
+    "NaN target": Fault(cells("price", at_row(5, "NaN")), ["shop.csv:5:price", "NaN"]),
+    "infinite target": Fault(cells("price", at_row(5, "inf")), ["shop.csv:5:price", "inf"]),
+    "huge target": Fault(cells("price", at_row(5, "1e400")), ["shop.csv:5:price", "1e400"]),
+    "text as a target": Fault(cells("price", at_row(5, "dear")), ["shop.csv:5:price", "dear"]),
+    # media
+    "no such picture": Fault(cells("photo", at_row(2, "media/none.png")), ["shop.csv:2:photo", "media/none.png"], MEDIA),
+    "truncated picture": Fault(truncate("media/1.png"), ["shop.csv:3:photo", "media/1.png"], MEDIA),
+    "text as a picture": Fault(file("media/1.png", b"hello"), ["shop.csv:3:photo", "picture"], MEDIA),
+    "empty picture": Fault(file("media/1.png", b""), ["shop.csv:3:photo", "empty"], MEDIA),
+    "zero-length sound": Fault(file("media/1.wav", b""), ["shop.csv:3:tone", "empty"], MEDIA),
+    "truncated sound": Fault(truncate("media/1.wav", keep=0.02), ["shop.csv:3:tone"], MEDIA),
+    "path out of the root": Fault(cells("photo", at_row(4, "../../etc/passwd")), ["shop.csv:4:photo", "outside"], MEDIA),
+    "absolute path out of the root": Fault(cells("photo", at_row(4, "/etc/passwd")), ["shop.csv:4:photo", "outside"], MEDIA),
+    "text in a vector": Fault(cells("el_1", at_row(6, "x")), ["shop.csv:6:", "'x'"], MEDIA),
+    # run folders, bundles, predictions
+    "run exists": Fault(nothing, ["runs/good", "holds a run already", "--resume", "--out"], ("train", "experiment.yaml", "--out", "runs/good")),
+    "out is a file": Fault(file("runs/afile", b"mine"), ["runs/afile"], ("train", "experiment.yaml", "--out", "runs/afile")),
+    "resume of another experiment": Fault(both(edit("training", seed=7), remove("runs/good/report.json")), ["another experiment", "training.seed"], ("train", "experiment.yaml", "--out", "runs/good", "--resume")),
+    "no run": Fault(nothing, ["runs/none", "no"], ("predict", "runs/none", "--data", "shop.csv", "-o", "out.csv")),
+    "no report": Fault(remove("runs/good/report.json"), ["report.json", "not finished", "--resume"], ("evaluate", "runs/good")),
+    "damaged report": Fault(truncate("runs/good/report.json"), ["report.json", "damaged"], ("evaluate", "runs/good")),
+    "truncated bundle": Fault(truncate("runs/good/bundle/weights.safetensors"), ["weights.safetensors", "bytes expected"], ("evaluate", "runs/good", "--data", "shop.csv")),
+    "changed weights": Fault(flip("runs/good/bundle/weights.safetensors"), ["weights.safetensors", "changed"], ("evaluate", "runs/good", "--data", "shop.csv")),
+    "changed bundle": Fault(flip("runs/good/bundle/bundle.json"), ["bundle.json", "changed"], ("evaluate", "runs/good", "--data", "shop.csv")),
+    "no manifest": Fault(remove("runs/good/bundle/manifest.json"), ["manifest.json"], ("evaluate", "runs/good", "--data", "shop.csv")),
+    "damaged manifest": Fault(truncate("runs/good/bundle/manifest.json"), ["manifest.json", "damaged"], ("evaluate", "runs/good", "--data", "shop.csv")),
+    "table without labels": Fault(file("new.csv", b"age,shop\n3,north\n"), ["new.csv", "no task has its labels", "bought, price"], ("evaluate", "runs/good", "--data", "new.csv")),
+    "unseen label": Fault(cells("bought", at_row(5, "perhaps")), ["shop.csv:5:bought", "perhaps"], ("evaluate", "runs/good", "--data", "shop.csv")),
+    "none of the inputs": Fault(file("new.csv", b"colour,size\nred,3\n"), ["new.csv", "none of", "note, age, shop"], PREDICT),
+    "text in a number to answer": Fault(file("new.csv", b"age\n41\nforty\n"), ["new.csv:3:age", "forty"], PREDICT),
+    "no rows to answer": Fault(file("new.csv", b"age\n"), ["new.csv", "no rows"], PREDICT),
+    "no table to answer": Fault(nothing, ["new.csv", "no such file"], PREDICT),
+    "output exists": Fault(file("out.csv", b"mine"), ["out.csv", "--force"], ("predict", "runs/good", "--data", "shop.csv", "-o", "out.csv")),
+    "output suffix": Fault(nothing, ["out.xlsx", ".csv, .parquet, .jsonl"], ("predict", "runs/good", "--data", "shop.csv", "-o", "out.xlsx")),
+    "output without suffix": Fault(nothing, ["answers", ".csv"], ("predict", "runs/good", "--data", "shop.csv", "-o", "answers")),
+    "output in no folder": Fault(nothing, ["none/out.csv", "no folder"], ("predict", "runs/good", "--data", "shop.csv", "-o", "none/out.csv")),
+    "root is no folder": Fault(edit("data", root="nowhere"), ["data.root", "nowhere", "not a folder"]),
+    # the command itself
+    "unknown command": Fault(nothing, ["trian"], ("trian", "experiment.yaml")),
+    "unknown option": Fault(nothing, ["--epochs"], ("train", "experiment.yaml", "--epochs", "3")),
+    "argument left out": Fault(nothing, ["EXPERIMENT"], ("train",)),
+    "unknown room": Fault(nothing, ["'imputs'", "did you mean 'inputs'"], ("list", "imputs")),
+    "init: unknown task": Fault(nothing, ["'prise'", "did you mean 'price'"], ("init", "shop.csv", "--task", "prise", "-o", "new.yaml")),
+    "init: unknown input": Fault(nothing, ["'aeg'", "did you mean 'age'"], ("init", "shop.csv", "--task", "price", "--input", "aeg", "-o", "new.yaml")),
+    "init: file exists": Fault(nothing, ["experiment.yaml", "--force"], ("init", "shop.csv", "--task", "price")),
+    "init: no table": Fault(nothing, ["shpo.csv", "did you mean 'shop.csv'"], ("init", "shpo.csv", "--task", "price", "-o", "new.yaml")),
+    "report of no run": Fault(nothing, ["runs/none"], ("report", "runs/none")),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_one_clear_error(name: str, shop: Path, motet_command: Command) -> None:
+    fault = FAULTS[name]
+    fault.spoil(shop)
+    before = content(shop)
+    code, out, err = motet_command(*fault.words)
+    print(f"{err}", end="")
+    assert code == fault.code, err
+    for text in fault.says:
+        assert text in err, err
+    assert "Traceback" not in err
+    assert "fault of motet" not in err
+    assert len([line for line in err.splitlines() if line.startswith(("error", "Error"))]) == 1
+    assert out == ""
+    assert content(shop) == before
+
+
+def content(folder: Path) -> dict[str, str]:
+    """Every file and folder, and what is in it."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in sorted(folder.rglob("*"))
+    }

@@ -1,0 +1,74 @@
+"""Every component of every room passes its room's suite; a new one is found through the room's union."""
+
+import types
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import pytest
+
+from motet import balance, fusion, inputs, sharing, tasks
+from motet.core.component import ComponentSpec
+from motet.testing import check_balancer, check_fusion, check_input, check_sharing, check_task
+from motet.testing.examples import input_cells, task_labels
+
+
+def members(union: Any) -> list[type[ComponentSpec]]:
+    """The Specs of `Annotated[A | B, ...]`, of `A | B`, or of a lone A."""
+    if get_origin(union) is Annotated:
+        union = get_args(union)[0]
+    return list(get_args(union)) if get_origin(union) in (Union, types.UnionType) else [union]
+
+
+def with_variants(union: Any, *variants: ComponentSpec) -> list[Any]:
+    specs = [cls() for cls in members(union)] + list(variants)
+    return [pytest.param(spec, id=f"{index} {spec.kind}") for index, spec in enumerate(specs)]
+
+
+FUSIONS = with_variants(
+    fusion.AnyFusion,
+    fusion.Concat(width=7, layers=3, dropout=0.3),
+    fusion.Weighted(per_row=True, dropout=0.3),
+    fusion.Late(weights="learned", auxiliary=0.5),
+    fusion.Late(weights={"photo": 2.0, "age": 1.0, "review": 0.5}),
+    fusion.Hybrid(fusion=fusion.Weighted(width=9), weights="learned"),
+)
+BALANCERS = with_variants(
+    balance.AnyTaskBalancer,
+    balance.Fixed(weights={"sold": 3.0}),
+    balance.MGDA(scale="convex"),
+    balance.MGDA(scale="norm"),
+    balance.MGDA(normalize="l2"),
+)
+
+
+@pytest.mark.parametrize("spec", with_variants(inputs.AnyInput))
+def test_inputs(spec: inputs.InputSpec) -> None:
+    check_input(spec, input_cells(spec.kind))
+
+
+@pytest.mark.parametrize("spec", FUSIONS)
+def test_fusions(spec: fusion.FusionSpec) -> None:
+    check_fusion(spec)
+
+
+@pytest.mark.parametrize("spec", with_variants(sharing.AnySharing, sharing.Hard(width=5, layers=3, dropout=0.3)))
+def test_sharings(spec: sharing.SharingSpec) -> None:
+    check_sharing(spec)
+
+
+@pytest.mark.parametrize(
+    "spec", with_variants(tasks.AnyTask, tasks.Regression(error="huber"), tasks.Regression(error="absolute"))
+)
+def test_tasks(spec: tasks.TaskSpec) -> None:
+    check_task(spec, task_labels(spec.kind))
+
+
+@pytest.mark.parametrize("spec", BALANCERS)
+def test_balancers(spec: balance.BalancerSpec) -> None:
+    check_balancer(spec)
+
+
+def test_a_kind_without_examples_says_where_to_add_them() -> None:
+    with pytest.raises(LookupError, match=r"no example cells for 'smell'.*examples\.py"):
+        input_cells("smell")
+    with pytest.raises(LookupError, match="no example cells for 'guess'"):
+        task_labels("guess")

@@ -1,0 +1,132 @@
+"""Each check of the fusion suite fails for one deliberately broken operator, and only for that."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from motet.core.flow import Fused, Tokens
+from motet.fusion import Concat, ConcatFusion, Fusion, FusionSpec, LateFusion
+from motet.testing import check_fusion, suite
+from motet.testing.fusion import CHECKS
+
+
+class Forgetful(Concat):
+    width: int = Field(default=8, exclude=True)
+
+
+class Broken(Fusion):
+    """A sound operator whose answer is tampered with."""
+
+    def __init__(self, sound: Fusion, tamper: Callable[..., dict[str, Fused]]) -> None:
+        super().__init__()
+        self.sound, self.tamper = sound, tamper
+        self.streams, self.output_width = sound.streams, sound.output_width
+        self.offset = torch.randn(1)
+        self.factors: list[Tensor] = []
+
+    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
+        return self.tamper(self, tokens, self.sound(tokens))
+
+
+def broken(make: Callable[[Mapping[str, int]], Fusion]) -> FusionSpec:
+    class Toy(FusionSpec):
+        kind: Literal["toy"] = "toy"
+
+        def build(self, input_widths: Mapping[str, int]) -> Fusion:
+            return make(input_widths)
+
+    return Toy()
+
+
+def pooled(change: Callable[[Broken, Mapping[str, Tokens], Tensor], Tensor]) -> FusionSpec:
+    """Early fusion with another vector."""
+
+    def tamper(self: Broken, tokens: Mapping[str, Tokens], streams: dict[str, Fused]) -> dict[str, Fused]:
+        return {name: replace(fused, pooled=change(self, tokens, fused.pooled)) for name, fused in streams.items()}
+
+    return broken(lambda widths: Broken(ConcatFusion(widths, width=8), tamper))
+
+
+def weight(change: Callable[[Fused, Tensor], Tensor]) -> FusionSpec:
+    """Late fusion with other weights; `change` also learns which rows have any input."""
+
+    def tamper(self: Broken, tokens: Mapping[str, Tokens], streams: dict[str, Fused]) -> dict[str, Fused]:
+        some = torch.stack([fused.present for fused in streams.values()]).any(dim=0)
+        return {name: replace(fused, weight=change(fused, some)) for name, fused in streams.items()}
+
+    return broken(lambda widths: Broken(LateFusion(widths, width=8), tamper))
+
+
+def ghost_stream(widths: Mapping[str, int]) -> Fusion:
+    fusion = ConcatFusion(widths, width=8)
+    fusion.streams = ("joint", "ghost")
+    return fusion
+
+
+def idle_parameter(widths: Mapping[str, int]) -> Fusion:
+    fusion = ConcatFusion(widths, width=8)
+    fusion.idle = nn.Parameter(torch.ones(2))
+    return fusion
+
+
+def hidden_factor(self: Broken, tokens: Mapping[str, Tokens], streams: dict[str, Fused]) -> dict[str, Fused]:
+    self.factors = self.factors or [torch.ones(1, requires_grad=True)]
+    return {name: replace(fused, pooled=fused.pooled * self.factors[0]) for name, fused in streams.items()}
+
+
+def with_hidden_factor(widths: Mapping[str, int]) -> Fusion:
+    fusion = Broken(ConcatFusion(widths, width=8), hidden_factor)
+    fusion.factors = [torch.ones(1, requires_grad=True)]
+    return fusion
+
+
+class Deaf(ConcatFusion):
+    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
+        age = tokens["age"]
+        return super().forward({**tokens, "age": Tokens(torch.ones_like(age.values), age.mask, age.present)})
+
+
+def empty_rows_divide_by_zero(self: Broken, tokens: Mapping[str, Tokens], vector: Tensor) -> Tensor:
+    present = torch.stack([token.present for token in tokens.values()]).any(dim=0)
+    return vector / present[:, None]
+
+
+BREAKERS: dict[str, FusionSpec] = {
+    "spec_survives_json": Forgetful(width=4),
+    "streams_are_as_declared": broken(ghost_stream),
+    "every_parameter_learns": broken(idle_parameter),
+    "nothing_learns_unseen": broken(with_hidden_factor),
+    "every_input_matters": broken(lambda widths: Deaf(widths, width=8)),
+    "rows_are_alone": pooled(lambda self, tokens, vector: vector - 0.1 * vector.mean(dim=0)),
+    "padding_does_not_matter": pooled(lambda self, tokens, vector: vector / tokens["review"].values.shape[1]),
+    "hidden_content_does_not_matter": pooled(
+        lambda self, tokens, vector: vector + (0 * tokens["review"].values).sum(dim=(1, 2))[:, None]
+    ),
+    "the_order_of_inputs_does_not_matter": pooled(
+        lambda self, tokens, vector: vector * (1 if next(iter(tokens)) == "age" else 2)
+    ),
+    "weights_add_up_to_one": weight(lambda fused, some: torch.where(some, 0.9 * fused.weight, fused.weight)),
+    "absent_streams_do_not_decide": weight(lambda fused, some: torch.full_like(fused.weight, 1 / 3)),
+    "a_row_without_inputs_is_finite": pooled(empty_rows_divide_by_zero),
+    "gradients_are_right": pooled(lambda self, tokens, vector: vector * (1 + vector.detach() ** 2)),
+    "state_dict_is_all": pooled(lambda self, tokens, vector: vector + self.offset.to(vector)),
+}
+
+
+def test_every_check_has_a_breaker() -> None:
+    assert list(BREAKERS) == [check.__name__ for check in CHECKS]
+
+
+@pytest.mark.parametrize("check", BREAKERS)
+def test_a_breaker_fails_exactly_its_check(check: str) -> None:
+    assert list(suite.failures(CHECKS, BREAKERS[check])) == [check]
+
+
+def test_the_error_names_the_component_and_the_check() -> None:
+    with pytest.raises(AssertionError, match="fusion toy: every_input_matters: the content of 'age' changes nothing"):
+        check_fusion(BREAKERS["every_input_matters"])

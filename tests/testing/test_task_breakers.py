@@ -1,0 +1,147 @@
+"""Each check of the task suite fails for one deliberately broken task, and only for that."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pytest
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from motet.core.flow import Cells
+from motet.tasks import Codec, Head, Regression, RegressionCodec, TaskSpec
+from motet.testing import check_task, suite
+from motet.testing.examples import task_labels
+from motet.testing.task import CHECKS, Case
+
+
+class Forgetful(Regression):
+    interval: float = Field(default=0.9, exclude=True)
+
+
+class Shifted(Regression):
+    def restore(self, state: dict[str, Any]) -> RegressionCodec:
+        return super().restore({**state, "center": state["center"] + 1.0})
+
+
+class NeverResolved(Regression):
+    size: Literal["auto"] = "auto"
+
+
+class Gullible(RegressionCodec):
+    def read(self, cell: object) -> np.ndarray:
+        return np.zeros((), np.float32) if isinstance(cell, dict) else super().read(cell)
+
+
+class Curt(RegressionCodec):
+    def decode(self, output: Tensor) -> dict[str, list[Any]]:
+        return {**super().decode(output), "remark": ["fine", "so so"]}
+
+
+def coded_by(cls: type[RegressionCodec]) -> TaskSpec:
+    class Toy(Regression):
+        def fit(self, cells: Iterable[object]) -> RegressionCodec:
+            return cls.model_validate(super().fit(cells).model_dump())
+
+        def restore(self, state: dict[str, Any]) -> RegressionCodec:
+            return cls.model_validate(state)
+
+    return Toy()
+
+
+class Multiplied(Regression):
+    def loss(self, output: Tensor, target: Cells) -> Tensor:
+        return (output - target.values["target"]) ** 2 * target.present
+
+
+class BatchMean(Regression):
+    def loss(self, output: Tensor, target: Cells) -> Tensor:
+        return super().loss(output, target) / len(output)
+
+
+class Uphill(Regression):
+    def loss(self, output: Tensor, target: Cells) -> Tensor:
+        return -super().loss(output, target)
+
+
+class OtherMetrics(Regression):
+    metric_names: ClassVar[tuple[str, ...]] = ("mae", "r2", "rmse", "spearman")
+
+
+class LastStream(Regression):
+    def combine(self, outputs: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, rule: str) -> Tensor:
+        super().combine(outputs, weights, rule=rule)
+        return list(outputs.values())[-1]
+
+
+class AnyRule(Regression):
+    def combine(self, outputs: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, rule: str) -> Tensor:
+        return super().combine(outputs, weights, rule="mean")
+
+
+def headed_by(change: Callable[[Head], Head]) -> TaskSpec:
+    class Toy(Regression):
+        def build(self, codec: Codec, input_width: int) -> Head:
+            return change(super().build(codec, input_width))
+
+    return Toy()
+
+
+class Broken(Head):
+    """A sound head with a random offset, or one that ignores the prior."""
+
+    def __init__(self, sound: Head, *, offset: float = 0.0, heeds_the_prior: bool = True) -> None:
+        super().__init__()
+        self.sound, self.heeds_the_prior = sound, heeds_the_prior
+        self.offset = offset * torch.randn(1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.sound(features) + self.offset
+
+    def start_from(self, prior: Tensor) -> None:
+        self.sound.start_from(prior)
+        self.offset = torch.zeros(1) if self.heeds_the_prior else torch.ones(1)
+
+
+def idle_parameter(head: Head) -> Head:
+    head.idle = nn.Parameter(torch.ones(2))
+    return head
+
+
+def hidden_parameter(head: Head) -> Head:
+    head.factors = [torch.ones(1, requires_grad=True)]
+    return head
+
+
+BREAKERS: dict[str, TaskSpec] = {
+    "spec_survives_json": Forgetful(interval=0.8),
+    "codec_survives_json": Shifted(),
+    "the_resolved_spec_fits_to_the_same": NeverResolved(),
+    "bad_labels_are_refused_and_passed_over": coded_by(Gullible),
+    "unlabelled_rows_cost_nothing": Multiplied(),
+    "rows_are_alone": BatchMean(),
+    "every_parameter_learns": headed_by(idle_parameter),
+    "nothing_learns_unseen": headed_by(hidden_parameter),
+    "the_loss_leads_to_the_labels": Uphill(),
+    "answers_are_plain_and_one_per_row": coded_by(Curt),
+    "an_untrained_head_answers_the_prior": headed_by(lambda head: Broken(head, heeds_the_prior=False)),
+    "metrics_are_as_declared": OtherMetrics(),
+    "decisions_join": LastStream(),
+    "unknown_rules_are_refused": AnyRule(),
+    "state_dict_is_all": headed_by(lambda head: Broken(head, offset=1.0)),
+}
+
+
+def test_every_check_has_a_breaker() -> None:
+    assert list(BREAKERS) == [check.__name__ for check in CHECKS]
+
+
+@pytest.mark.parametrize("check", BREAKERS)
+def test_a_breaker_fails_exactly_its_check(check: str) -> None:
+    assert list(suite.failures(CHECKS, Case(BREAKERS[check], task_labels("regression")))) == [check]
+
+
+def test_the_error_names_the_component_and_the_check() -> None:
+    with pytest.raises(AssertionError, match="task regression: unlabelled_rows_cost_nothing: "):
+        check_task(Multiplied(), task_labels("regression"))
