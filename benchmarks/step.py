@@ -256,11 +256,12 @@ def motet_side(case: Case, network: Network, batches: Sequence[Batch], log: RunL
 def plain_side(model: nn.Module, batches: Sequence[Batch]) -> Iterator[None]:
     """One training step with each `next`."""
     optimizer = build_optimizer(model.train(), SPEC)
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     for step, batch in enumerate(cycle(batches)):
         set_rate(optimizer, rate_at(step, NUM_STEPS, SPEC))
         optimizer.zero_grad()
         model(batch).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        nn.utils.clip_grad_norm_(parameters, CLIP)
         optimizer.step()
         yield
 

@@ -39,7 +39,7 @@ def _common(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
     if version:
-        from motet import __version__
+        from motet.core.version import __version__
 
         typer.echo(__version__)
         raise typer.Exit
@@ -173,7 +173,7 @@ def _run(arguments: list[str]) -> int:
     try:
         app(arguments, prog_name="motet")
     except SystemExit as stop:  # how typer ends, also after a mistake in the command itself
-        return stop.code if stop.code in (0, 2) else 1  # type: ignore[return-value]
+        return stop.code if stop.code in (0, 2) else 1
     except MotetError as error:
         if debug:
             raise

@@ -61,10 +61,10 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         document = json.loads(files["bundle.json"])
         found = document["format"]
-        parts = [dict(document[name]) for name in ("model", "preparations", "codecs", "facts")] if found == FORMAT else []
         weights = load(files["weights.safetensors"])
+        parts = {name: dict(document[name]) for name in ("model", "preparations", "codecs", "facts")}
     except (KeyError, ValueError, TypeError, SafetensorError) as error:
         raise BundleError(f"{folder}: not a bundle of motet ({type(error).__name__}: {error})") from None
     if found != FORMAT:
         raise BundleError(f"{folder}: written in format {found}, this motet reads {FORMAT}; install the matching one")
-    return Bundle(*parts, weights)
+    return Bundle(**parts, weights=weights)

@@ -22,7 +22,7 @@ class Fixed(BalancerSpec):
 
     kind: Literal["fixed"] = "fixed"
     weights: dict[str, Annotated[float, Field(gt=0)]] | None = Field(
-        None, description="The weight of each task's loss; 1 for a task that is not named."
+        default=None, description="The weight of each task's loss; 1 for a task that is not named."
     )
 
     def build(self, tasks: Sequence[str]) -> "FixedBalancer":

@@ -39,19 +39,19 @@ class DataSpec(Frozen):
     train: TableSource = Field(
         description="The table with the training rows: a path, or from Python a table in memory."
     )
-    valid: HeldOut = Field(0.1, description="The validation rows: a fraction of the training rows, a table, or null.")
-    test: HeldOut = Field(None, description="The test rows: a fraction of the training rows, a table, or null.")
+    valid: HeldOut = Field(default=0.1, description="The validation rows: a fraction of the training rows, a table, or null.")
+    test: HeldOut = Field(default=None, description="The test rows: a fraction of the training rows, a table, or null.")
     split: str | None = Field(
-        None, description="The column that says train, valid (val, validation, dev) or test; beats the fractions."
+        default=None, description="The column that says train, valid (val, validation, dev) or test; beats the fractions."
     )
-    group: str | None = Field(None, description="The column whose equal values must stay on one side of the split.")
-    id: str | None = Field(None, description="The column that names a row in the predictions.")
+    group: str | None = Field(default=None, description="The column whose equal values must stay on one side of the split.")
+    id: str | None = Field(default=None, description="The column that names a row in the predictions.")
     root: str | None = Field(
-        None, description="The folder every media path must stay inside; the table's own folder when left out."
+        default=None, description="The folder every media path must stay inside; the table's own folder when left out."
     )
     on_bad_cell: Literal["error", "skip"] = Field(
-        "error", description="A cell that can not be read stops the run, or counts as absent."
+        default="error", description="A cell that can not be read stops the run, or counts as absent."
     )
     max_bad_fraction: float = Field(
-        0.05, ge=0, le=1, description="With 'skip': the share of a column's cells that may be bad before the run stops."
+        default=0.05, ge=0, le=1, description="With 'skip': the share of a column's cells that may be bad before the run stops."
     )

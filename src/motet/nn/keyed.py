@@ -18,8 +18,10 @@ _row_keys: ContextVar[Tensor | None] = ContextVar("row_keys", default=None)
 
 
 @contextmanager
-def row_keys(keys: Int64[Tensor, "N"]) -> Iterator[None]:
+def row_keys(keys: Int64[Tensor, "N"] | None) -> Iterator[None]:
     """Within this block the rows of every tensor that meets keyed dropout have these keys, in this order.
+
+    None takes the keys of an outer block away: chance is then drawn in turn, as torch does.
 
     Blocks nest: an encoder that sees only some rows runs inside a block with the keys of those.
 

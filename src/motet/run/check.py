@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from motet.data import verify
-from motet.run.prepare import Fitted, fit_columns
+from motet.run.prepare import Fitted, build, fit_columns
 from motet.spec import Experiment
 from motet.training import Progress
 
@@ -26,6 +26,7 @@ def check_experiment(experiment: Experiment, *, base: Path, sample: int | None, 
     Raises `SpecError` and `DataError` for what is wrong as a whole: a column that is not there, a task without labels.
     """
     fitted = fit_columns(experiment, base=base)
+    build(fitted)
     inputs, targets = fitted.columns
     rows = np.arange(fitted.table.num_rows, dtype=np.int64)
     if sample is not None and sample < len(rows):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter
@@ -40,7 +40,8 @@ def evaluate_run(
 ) -> tuple[Report, dict[str, Details]]:
     """Score the test rows, or the validation rows where there are none; the test rows are read here and nowhere else."""
     fitted = prepared.fitted
-    part, rows = ("test", fitted.splits.test) if len(fitted.splits.test) else ("valid", fitted.splits.valid)
+    part: Literal["test", "valid"] = "test" if len(fitted.splits.test) else "valid"
+    rows = fitted.splits.test if part == "test" else fitted.splits.valid
     progress.say(f"scoring {len(rows):,} {part} rows")
     seed = fitted.experiment.training.seed
     found = collect(network, batches_of(prepared.dataset, rows))[0]

@@ -12,10 +12,10 @@ from motet.core.errors import SpecError
 from motet.core.flow import Batch
 from motet.core.version import __version__
 from motet.data import Loader, Order
-from motet.model import Network, assemble, collect
+from motet.model import Network, collect
 from motet.run.evaluate import evaluate_run, write_report
 from motet.run.judge import batches_of, calibrate, priors, start_from_priors, validator
-from motet.run.prepare import Prepared, prepare
+from motet.run.prepare import Prepared, build, prepare
 from motet.run.report import Report
 from motet.run.tracker import tracker
 from motet.spec import Experiment
@@ -42,14 +42,17 @@ def run_experiment(
 
     Raises `SpecError` when `out` holds a run and `resume` is False, or holds the run of another experiment.
     """
+    if out.exists() and not out.is_dir():
+        raise SpecError(f"{out}: is a file, not the folder of a run; choose another with --out")
     if holds_run(out) and not resume:
         raise SpecError(f"{out}: holds a run already; go on with it by --resume, or choose another folder with --out")
     if resume and (out / REPORT).is_file():
         progress.say(f"{out}: this run is finished; there is nothing to resume")
         return Outcome(out, Report.of_run(out), already_done=True)
     prepared = prepare(experiment, base=base, progress=progress)
+    network = build(prepared.fitted)
     _claim(out, prepared.fitted.experiment, resume=resume)
-    network, loop = train(prepared, out=out, resume=resume, progress=progress)
+    loop = train(prepared, network, out=out, resume=resume, progress=progress)
     prepared = _calibrated(prepared, network)
     save(prepared, network, out / "bundle")
     report, details = evaluate_run(prepared, network, loop.position, progress=progress)
@@ -62,10 +65,10 @@ def holds_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in (EXPERIMENT, LOG, REPORT, "bundle", "checkpoints"))
 
 
-def train(prepared: Prepared, *, out: Path, resume: bool, progress: Progress) -> tuple[Network, Loop]:
-    """Train the experiment's network, from its newest checkpoint when resuming."""
+def train(prepared: Prepared, network: Network, *, out: Path, resume: bool, progress: Progress) -> Loop:
+    """Train the experiment's network in place, from its newest checkpoint when resuming."""
     fitted, spec = prepared.fitted, prepared.fitted.experiment.training
-    network = build(prepared).to(pick_device(spec.device))
+    network.to(pick_device(spec.device))
     order = Order(fitted.splits.train, batch_size=int(spec.batch_size), seed=spec.seed)
     baseline = priors(prepared)
     start_from_priors(network, baseline)
@@ -89,17 +92,7 @@ def train(prepared: Prepared, *, out: Path, resume: bool, progress: Progress) ->
                 log.write({"resumed_at": loop.position.step})
                 progress.say(f"going on after step {loop.position.step}")
             loop.run(log)
-    return network, loop
-
-
-def build(prepared: Prepared) -> Network:
-    """The untrained network of a prepared experiment."""
-    fitted, experiment = prepared.fitted, prepared.fitted.experiment
-    return assemble(
-        inputs=fitted.inputs, tasks=fitted.tasks, fusion=experiment.fusion, sharing=experiment.sharing,
-        task_balance=experiment.balance.tasks, modality_balance=experiment.balance.modalities,
-        seed=experiment.training.seed,
-    )
+    return loop
 
 
 def save(prepared: Prepared, network: Network, folder: Path) -> None:

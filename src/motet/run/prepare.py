@@ -1,6 +1,6 @@
 """Experiment + table -> everything fitted, every cell read, nothing "auto" left."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -8,17 +8,19 @@ from typing import TypeVar
 
 import numpy as np
 
-from motet.core.errors import CellError, DataError, SpecError
+from motet.core.errors import DataError, SpecError
 from motet.core.flow import Column
-from motet.data import Dataset, Fence, Problem, Splits, Table, leakage, load_data, read_cells
+from motet.data import Dataset, Problem, Splits, Table, leakage, load_data, present_cells, read_cells
 from motet.inputs.base import InputSpec, Preparation
+from motet.model import Network, assemble
 from motet.model.assemble import drop_rate
-from motet.model.columns import column_names, explicit, input_columns, task_columns
+from motet.model.columns import column_names, explicit, input_columns, named_columns, task_columns
 from motet.spec import Experiment
 from motet.tasks.base import Codec, TaskSpec
 from motet.training import Progress, has_bfloat16, num_cores, pick_device
 
 S = TypeVar("S", InputSpec, TaskSpec)
+F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,16 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
     inputs = {name: _with_columns("inputs", name, one, table) for name, one in experiment.inputs.items()}
     tasks = {name: _with_columns("tasks", name, one, table) for name, one in experiment.tasks.items()}
     _check_apart(inputs, tasks)
-    fence = Fence(root)
     preparations, codecs = {}, {}
     for name, one in inputs.items():
-        preparations[name] = _fit(f"inputs.{name}", one, table, splits.train, fence)
+        cells = present_cells(
+            table, named_columns(name, one), splits.train, media=one.media, missing=one.missing, root=root
+        )
+        preparations[name] = _fit(f"inputs.{name}", one, one.fit, cells)
         inputs[name] = one.resolved(preparations[name]).model_copy(update={"drop": drop_rate(one, num_inputs=len(inputs))})
     for name, job in tasks.items():
-        codecs[name] = _fit(f"tasks.{name}", job, table, splits.train, fence)
+        cells = present_cells(table, named_columns(name, job), splits.train, missing=job.missing)
+        codecs[name] = _fit(f"tasks.{name}", job, job.fit, cells)
         tasks[name] = job.resolved(codecs[name])
     used = [column for one in inputs.values() for column in (one.columns or (one.column,)) if column]
     warnings = leakage(table, splits, used, group=spec.group)
@@ -106,6 +111,20 @@ def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepar
     return Prepared(replace(fitted, experiment=resolved), dataset)
 
 
+def build(fitted: Fitted) -> Network:
+    """The untrained network of a fitted experiment; raises `SpecError` where its parts do not fit together."""
+    experiment = fitted.experiment
+    return assemble(
+        inputs=fitted.inputs,
+        tasks=fitted.tasks,
+        fusion=experiment.fusion,
+        sharing=experiment.sharing,
+        task_balance=experiment.balance.tasks,
+        modality_balance=experiment.balance.modalities,
+        seed=experiment.training.seed,
+    )
+
+
 def _with_columns(room: str, name: str, spec: S, table: Table) -> S:
     names = column_names(name, spec, table.column_names, where=f"{room}.{name}")
     return spec.model_copy(update=explicit(spec, names))
@@ -126,34 +145,20 @@ def _check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec])
         raise SpecError(f"tasks.{both[0]}: an input has the same name; rename one of them and set its `column`")
 
 
-def _fit(where: str, spec: S, table: Table, rows: np.ndarray, fence: Fence) -> "Preparation | Codec":
-    names = spec.columns or (spec.column,)
-    cells = _readable(table, tuple(str(name) for name in names), spec, rows, fence)
+def _fit(where: str, spec: InputSpec | TaskSpec, fit: Callable[[Iterable[object]], F], cells: Iterator[object]) -> F:
+    """What `fit` makes of the present cells; its errors say which input or task they are about."""
+    columns = ", ".join(map(repr, named_columns("", spec)))
     first = next(cells, None)
     if first is None and isinstance(spec, InputSpec):
-        raise DataError(f"{where} (column {', '.join(map(repr, names))}): no training row has it; leave this input out")
+        raise DataError(f"{where} (column {columns}): no training row has it; leave this input out")
     try:
-        return spec.fit(cells if first is None else chain([first], cells))
+        return fit([] if first is None else chain([first], cells))
     except (DataError, SpecError) as error:
-        raise type(error)(f"{where} (column {', '.join(map(repr, names))}): {error}") from None
+        raise type(error)(f"{where} (column {columns}): {error}") from None
 
 
-def _readable(
-    table: Table, names: tuple[str, ...], spec: InputSpec | TaskSpec, rows: np.ndarray, fence: Fence
-) -> Iterator[object]:
-    """The present cells, media resolved inside the fence; those that can not be are reported when all are read."""
-    media = isinstance(spec, InputSpec) and spec.media
-    for row, cell in zip(rows.tolist(), table.cells(names, missing=spec.missing, rows=rows), strict=True):
-        if cell is None:
-            continue
-        try:
-            yield fence.resolve(cell, table.folder(row)) if media else cell
-        except CellError:
-            continue
-
-
-def _report_skipped(problems: "tuple[Problem, ...] | list[Problem]", progress: Progress) -> None:
-    for problem in list(problems)[:5]:
+def _report_skipped(problems: Sequence[Problem], progress: Progress) -> None:
+    for problem in problems[:5]:
         progress.say(f"skipped: {problem}")
     if len(problems) > 5:
         progress.say(f"skipped: {len(problems) - 5} further cells; `motet check` lists all")

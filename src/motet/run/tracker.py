@@ -19,13 +19,13 @@ def tracker(folder: Path, *, wanted: bool) -> Iterator[Watch]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise SpecError("training.tensorboard needs TensorBoard: pip install 'motet[track]'") from None
-    writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(str(folder))
 
     def watch(step: int, curves: Mapping[str, float]) -> None:
         for name, value in curves.items():
-            writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            writer.add_scalar(name, value, step)
 
     try:
         yield watch
     finally:
-        writer.close()  # type: ignore[no-untyped-call]
+        writer.close()

@@ -35,9 +35,9 @@ Task = Annotated[AnyTask, _or_own(TaskSpec), _DUMP]
 class Balance(Frozen):
     """Who may move what is shared, and how much: between the tasks, and between the inputs."""
 
-    tasks: Annotated[AnyTaskBalancer, _or_own(BalancerSpec), _DUMP] = Field(Fixed(), description="Between the tasks.")
+    tasks: Annotated[AnyTaskBalancer, _or_own(BalancerSpec), _DUMP] = Field(default=Fixed(), description="Between the tasks.")
     modalities: Annotated[AnyModalityBalancer, _or_own(ThrottleSpec), _DUMP] = Field(
-        NoThrottle(), description="Between the inputs."
+        default=NoThrottle(), description="Between the inputs."
     )
 
 
@@ -52,12 +52,12 @@ class Experiment(Frozen):
     data: DataSpec = Field(description="Where the rows are and how they are split.")
     inputs: dict[str, Input] = Field(min_length=1, description="What the model is given, by name.")
     tasks: dict[str, Task] = Field(min_length=1, description="What the model answers, by name.")
-    fusion: Annotated[AnyFusion, _or_own(FusionSpec), _DUMP] = Field(Concat(), description="How inputs become one.")
+    fusion: Annotated[AnyFusion, _or_own(FusionSpec), _DUMP] = Field(default=Concat(), description="How inputs become one.")
     sharing: Annotated[AnySharing, _or_own(SharingSpec), _DUMP] = Field(
         Hard(), description="What tasks have in common."
     )
-    balance: Balance = Field(Balance(), description="How tasks and inputs are balanced.")
-    training: TrainingSpec = Field(TrainingSpec(), description="How it is trained.")
+    balance: Balance = Field(default=Balance(), description="How tasks and inputs are balanced.")
+    training: TrainingSpec = Field(default=TrainingSpec(), description="How it is trained.")
 
     @field_validator("data", mode="before")
     @classmethod

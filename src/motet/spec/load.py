@@ -9,8 +9,10 @@ from pydantic import BaseModel, ValidationError
 
 from motet.core.checks import did_you_mean
 from motet.core.errors import SpecError
-from motet.spec.document import Experiment
+from motet.data import DataSpec
+from motet.spec.document import Balance, Experiment
 from motet.spec.registry import ROOMS, article
+from motet.training.spec import TrainingSpec
 
 
 def load(source: "str | Path | Mapping[str, Any] | Experiment") -> Experiment:
@@ -89,12 +91,12 @@ def _parse_yaml(text: str, path: Path) -> Any:
     def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            name = loader.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            name = loader.construct_object(key_node, deep=True)
             if name in seen:
                 line = key_node.start_mark.line + 1
                 raise SpecError(f"{path}:{line}: {name!r} is written twice; keep one")
             seen.add(name)
-        return dict(loader.construct_pairs(node, deep=True))  # type: ignore[no-untyped-call]
+        return dict(loader.construct_pairs(node, deep=True))
 
     UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, mapping)
     try:
@@ -161,11 +163,12 @@ def _walk(location: Sequence[Any]) -> tuple[list[str], type[BaseModel] | None]:
             model = _SPECS[part]
         elif not (isinstance(part, str) and part.startswith(_TYPE_WORDS) and not own):
             path.append(str(part))
-            if path in (["data"], ["training"], ["balance"]):
-                model = Experiment.model_fields[path[0]].annotation
+            if len(path) == 1 and path[0] in _PARAGRAPHS:
+                model = _PARAGRAPHS[path[0]]
     return path, model
 
 
+_PARAGRAPHS: dict[str, type[BaseModel]] = {"data": DataSpec, "training": TrainingSpec, "balance": Balance}
 _SPECS = {word: cls for specs in ROOMS.values() for word, cls in specs.items()}
 _PLAIN_WORDS = {
     "a valid dictionary": "a mapping",

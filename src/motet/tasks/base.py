@@ -90,14 +90,14 @@ class TaskSpec(ComponentSpec, ABC):
     metric_names: ClassVar[tuple[str, ...]]
     several: ClassVar[bool] = False
 
-    column: str | None = Field(None, description="The column of the labels; the task's own name when left out.")
+    column: str | None = Field(default=None, description="The column of the labels; the task's own name when left out.")
     columns: tuple[str, ...] | str | None = Field(
-        None, description="Several columns as one task: a list of names, or a glob such as 'label_*'."
+        default=None, description="Several columns as one task: a list of names, or a glob such as 'label_*'."
     )
-    missing: tuple[str, ...] = Field((), description="Spellings of an absent label beside the empty one, e.g. ['NA'].")
-    weight: float = Field(1.0, gt=0, description="How much the task matters beside the others.")
+    missing: tuple[str, ...] = Field(default=(), description="Spellings of an absent label beside the empty one, e.g. ['NA'].")
+    weight: float = Field(default=1.0, gt=0, description="How much the task matters beside the others.")
     metric: str | None = Field(
-        None, description="The metric that selects the best weights; the kind's primary if left out."
+        default=None, description="The metric that selects the best weights; the kind's primary if left out."
     )
 
     @field_validator("metric")

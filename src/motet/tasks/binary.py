@@ -85,7 +85,7 @@ class Binary(TaskSpec):
 
     kind: Literal["binary"] = "binary"
     positive: Label | None = Field(
-        None, description="The label that counts as positive; found by its name when left out."
+        default=None, description="The label that counts as positive; found by its name when left out."
     )
 
     def fit(self, cells: Iterable[object]) -> BinaryCodec:

@@ -102,7 +102,7 @@ class Multilabel(TaskSpec):
     several: ClassVar[bool] = True
 
     kind: Literal["multilabel"] = "multilabel"
-    separator: str = Field("|", min_length=1, description="What divides the labels of one cell of text.")
+    separator: str = Field(default="|", min_length=1, description="What divides the labels of one cell of text.")
 
     def fit(self, cells: Iterable[object]) -> MultilabelCodec:
         """Collect the labels, or take the columns' names; `DataError` where no label ever occurs."""

@@ -97,9 +97,9 @@ class Regression(TaskSpec):
 
     kind: Literal["regression"] = "regression"
     error: Literal["squared", "huber", "absolute"] = Field(
-        "squared", description="What the loss makes of a residual; huber and absolute are pulled less by outliers."
+        default="squared", description="What the loss makes of a residual; huber and absolute are pulled less by outliers."
     )
-    interval: float = Field(0.9, gt=0, lt=1, description="How often the truth is to lie between low and high.")
+    interval: float = Field(default=0.9, gt=0, lt=1, description="How often the truth is to lie between low and high.")
 
     def fit(self, cells: Iterable[object]) -> RegressionCodec:
         """Mean and standard deviation; `DataError` where there are not two different numbers."""

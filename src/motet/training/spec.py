@@ -15,24 +15,24 @@ Positive = Annotated[float, Field(gt=0)]
 class TrainingSpec(Frozen):
     """How to train. Every "auto" is replaced by a number before training, by rules that never look at a clock."""
 
-    epochs: Count | Auto = Field("auto", description="Passes over the training rows; auto: fewer for more rows.")
-    minutes: float | None = Field(None, gt=0, description="Stop after this much training time, keeping the best weights.")
-    batch_size: Count | Auto = Field("auto", description="Rows per forward pass; auto: 32 to 256 by the number of rows.")
-    optimizer: Literal["adamw", "adam", "sgd"] = Field("adamw", description="sgd has momentum 0.9.")
-    learning_rate: Positive | Auto = Field("auto", description="The peak; auto: 0.001 for Adam and AdamW, 0.05 for sgd.")
-    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="After the warm-up, down to 0 or not.")
-    warmup: float = Field(0.05, ge=0, lt=1, description="The fraction of all steps in which the rate rises from 0.")
-    weight_decay: float = Field(0.01, ge=0, description="On weight matrices only; never on biases, norms and tokens.")
-    clip: float | None = Field(1.0, gt=0, description="The largest gradient norm of a step; null for none.")
-    accumulate: int = Field(1, ge=1, description="Forward passes per step: rows per step = batch_size x accumulate.")
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on a GPU that has it.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, ...")
-    workers: Annotated[int, Field(ge=0)] | Auto = Field("auto", description="Loading processes; auto: 0 when the decoded table fits in memory.")
+    epochs: Count | Auto = Field(default="auto", description="Passes over the training rows; auto: fewer for more rows.")
+    minutes: float | None = Field(default=None, gt=0, description="Stop after this much training time, keeping the best weights.")
+    batch_size: Count | Auto = Field(default="auto", description="Rows per forward pass; auto: 32 to 256 by the number of rows.")
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="sgd has momentum 0.9.")
+    learning_rate: Positive | Auto = Field(default="auto", description="The peak; auto: 0.001 for Adam and AdamW, 0.05 for sgd.")
+    schedule: Literal["cosine", "linear", "constant"] = Field(default="cosine", description="After the warm-up, down to 0 or not.")
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="The fraction of all steps in which the rate rises from 0.")
+    weight_decay: float = Field(default=0.01, ge=0, description="On weight matrices only; never on biases, norms and tokens.")
+    clip: float | None = Field(default=1.0, gt=0, description="The largest gradient norm of a step; null for none.")
+    accumulate: int = Field(default=1, ge=1, description="Forward passes per step: rows per step = batch_size x accumulate.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto: bfloat16 on a GPU that has it.")
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:1, ...")
+    workers: Annotated[int, Field(ge=0)] | Auto = Field(default="auto", description="Loading processes; auto: 0 when the decoded table fits in memory.")
     patience: Count | Auto | None = Field(
-        "auto", description="Stop after this many epochs without gain; null never stops; auto: a third of the epochs."
+        default="auto", description="Stop after this many epochs without gain; null never stops; auto: a third of the epochs."
     )
-    seed: int = Field(0, ge=0, description="Initial weights, order of rows, dropout, augmentation and the split.")
-    tensorboard: bool = Field(False, description="Also write the curves to RUN/tensorboard (needs the track extra).")
+    seed: int = Field(default=0, ge=0, description="Initial weights, order of rows, dropout, augmentation and the split.")
+    tensorboard: bool = Field(default=False, description="Also write the curves to RUN/tensorboard (needs the track extra).")
 
     def resolved(self, *, num_rows: int, streaming: bool, device: str, bfloat16: bool, cores: int) -> Self:
         """Without "auto", for a training set of `num_rows` rows."""

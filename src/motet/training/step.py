@@ -55,11 +55,11 @@ def train_step(
         weighted = {task: loss * priorities[task] / share for task, loss in losses.items()}
         with contextlib.suppress(RunError):  # no loss is finite: the junction has counted it, and nothing moves
             total = network.junction.total(weighted)
-            (sum(omega.values(), total) * share).backward()
+            (sum(omega.values(), total) * share).backward()  # type: ignore[no-untyped-call]
         for task, value in zip(losses, _floats(list(losses.values())), strict=True):
             sums[task] += value
         penalties = dict(zip(omega, _floats(list(omega.values())), strict=True))
-    moved = _update(network, optimizer, clip)
+    moved = _update(optimizer, clip)
     network.junction.after_step(sums)
     return StepResult(sums, {task: counts[task] for task in sums}, penalties, moved)
 
@@ -81,15 +81,15 @@ def task_terms(network: Network, decisions: Mapping[str, Decision], targets: Map
     return terms
 
 
-def _update(network: Network, optimizer: torch.optim.Optimizer, clip: float | None) -> bool:
-    gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    if not gradients:
+def _update(optimizer: torch.optim.Optimizer, clip: float | None) -> bool:
+    moving = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    if not moving:
         return False
-    norm = torch.nn.utils.get_total_norm(gradients)
+    norm = torch.nn.utils.get_total_norm([p.grad for p in moving])
     if not bool(norm.isfinite()):
         return False
     if clip is not None:
-        torch.nn.utils.clip_grads_with_norm_(network.parameters(), clip, norm)
+        torch.nn.utils.clip_grads_with_norm_(moving, clip, norm)
     optimizer.step()
     return True
 
