@@ -8,6 +8,7 @@ each round times every side once, ratios are taken within the round. Prints a ma
 
 import argparse
 import itertools
+import random
 import statistics
 import sys
 import time
@@ -93,11 +94,12 @@ def measure(num_tasks: int, rounds: int, steps: int) -> dict[str, list[float]]:
             print(f"(TorchJD {method} left out: {error})", file=sys.stderr)
     generator = torch.Generator().manual_seed(1)
     x, y = torch.randn(BATCH, INPUT, generator=generator), torch.randn(BATCH, num_tasks, generator=generator)
+    order = random.Random(0)
     times: dict[str, list[float]] = {name: [] for name in sides}
     for index in range(rounds + 1):
         sums = dict.fromkeys(sides, 0.0)
-        for _ in range(steps):  # sides take turns step by step, so that a busy moment hits all of them
-            for name, step in sides.items():
+        for _ in range(steps):  # sides take turns in a random order, so that a busy moment or a cold cache hits all
+            for name, step in order.sample(list(sides.items()), len(sides)):
                 start = time.perf_counter()
                 step(x, y)
                 sums[name] += time.perf_counter() - start

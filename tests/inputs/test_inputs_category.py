@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from motet.core.errors import CellError
-from motet.core.seed import generator
 from motet.inputs import Category
+from motet.inputs.category import CategoryEncoder
+from motet.nn.keyed import row_keys
 
 
 def test_one_value_has_one_index_however_it_is_typed() -> None:
@@ -25,10 +27,16 @@ def test_order_of_the_rows_does_not_matter() -> None:
 
 
 def test_training_rows_pretend_at_the_asked_rate() -> None:
-    preparation = Category(unseen=0.25).fit(["a", "a"])
-    item = preparation.read("a")
-    pretended = [int(preparation.augment(item, generator(draw))) == 0 for draw in range(2000)]
-    assert np.mean(pretended) == pytest.approx(0.25, abs=0.04)
+    encoder = CategoryEncoder(num_categories=1, width=4, unseen=0.25)
+    index = torch.ones(2000, dtype=torch.int64)
+    with row_keys(torch.arange(2000)):
+        tokens = encoder({"index": index}).values[:, 0]
+    with row_keys(torch.arange(500, 2000)):
+        alone = encoder({"index": index[500:]}).values[:, 0]
+    pretended = (tokens == encoder.embedding.weight[0]).all(dim=1)
+    assert pretended.float().mean() == pytest.approx(0.25, abs=0.04)
+    assert torch.equal(tokens[500:], alone), "what a row draws depends on its key alone"
+    assert torch.equal(encoder.eval()({"index": index}).values[0, 0], encoder.embedding.weight[1])
 
 
 @pytest.mark.parametrize("cell", [["a"], ("a",), {"a": 1}, b"a", np.array(["a", "b"])])

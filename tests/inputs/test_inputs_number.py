@@ -106,3 +106,10 @@ def test_quantile_scaling_gives_a_common_value_the_middle_of_its_ranks() -> None
 def test_features_are_finite_whatever_was_seen(seen: list[float], number: float) -> None:
     for spec in (Number(), Number(scaling="quantile", bins=3), Number(encoding="linear")):
         assert np.isfinite(features(spec.fit(seen), number, *seen)).all()
+
+
+def test_a_value_that_fills_most_quantiles_leaves_bins_to_the_others() -> None:
+    cells = [0] * 92 + list(range(1000, 1800, 100))
+    edges = np.array(Number(bins=8).fit(cells).edges)
+    assert len(edges) <= 9
+    assert (edges > 0).sum() >= 6, "the eight values beside the zeros are told apart"

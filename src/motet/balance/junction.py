@@ -186,4 +186,4 @@ def _distinct(tasks: Sequence[str]) -> tuple[str, ...]:
 
 
 def _values(losses: Mapping[str, Tensor]) -> list[tuple[str, float]]:
-    return [(task, float(loss)) for task, loss in losses.items()]
+    return [(task, float(loss.detach())) for task, loss in losses.items()]

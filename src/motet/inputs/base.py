@@ -98,7 +98,7 @@ def readable(cells: Iterable[object], read: Callable[[object], Item]) -> list[It
         try:
             items.append(read(cell))
         except CellError as error:
-            reason = str(error)
+            reason = f"{error}: {str(cell)[:60]!r}"
     if not items:
         raise DataError(f"no cell of the training rows can be read; of the last one: {reason}")
     return items

@@ -15,31 +15,28 @@ from motet.core.checks import text_of
 from motet.core.errors import CellError
 from motet.core.flow import Tokens
 from motet.inputs.base import Encoder, InputSpec, Preparation, readable, single_token
+from motet.nn.dropout import IndexDropout
 
 UNSEEN = 0
 
 
 class CategoryPreparation(Preparation):
-    """The values that have an embedding of their own, sorted, and how often a training row pretends not to know it.
-
-    Index 0 is for every other value. It is trained by the rare values of the training rows and by that pretence.
-    """
+    """The values that have an embedding of their own, sorted; index 0 is for every other value."""
 
     categories: tuple[str, ...]
-    unseen: float
 
     @property
     def varies(self) -> bool:
-        """Whether training rows pretend."""
-        return self.unseen > 0
+        """Nothing does: the encoder replaces indices in training."""
+        return False
 
     def read(self, cell: object) -> Int64[np.ndarray, ""]:
         """The index of the value, 0 for one that is not among the categories."""
         return np.array(self._index.get(category_of(cell), UNSEEN), dtype=np.int64)
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """The item, or at probability `unseen` the index of a value never seen."""
-        return np.zeros_like(item) if generator.random() < self.unseen else item
+        """The item itself."""
+        return item
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"index": [n]}`."""
@@ -53,18 +50,22 @@ class CategoryPreparation(Preparation):
 class CategoryEncoder(Encoder):
     """One learned vector per category, and one for what was never seen.
 
+    That one is trained by the rare values of the training rows, and by replacing the index of a training row at
+    probability `unseen`.
+
     >>> CategoryEncoder(num_categories=3, width=8)({"index": torch.tensor([0, 3])}).values.shape
     torch.Size([2, 1, 8])
     """
 
-    def __init__(self, *, num_categories: int, width: int) -> None:
+    def __init__(self, *, num_categories: int, width: int, unseen: float = 0.0) -> None:
         super().__init__()
         self.output_width = width
+        self.unseen = IndexDropout(unseen)
         self.embedding = nn.Embedding(1 + num_categories, width)
 
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
         """`index [N]` -> one token per row."""
-        return single_token(self.embedding(values["index"]))
+        return single_token(self.embedding(self.unseen(values["index"])))
 
 
 class Category(InputSpec):
@@ -90,7 +91,7 @@ class Category(InputSpec):
         """
         counts = Counter(readable(cells, category_of))
         categories = sorted(value for value, count in counts.items() if count >= self.min_count)
-        return CategoryPreparation(categories=tuple(categories), unseen=self.unseen)
+        return CategoryPreparation(categories=tuple(categories))
 
     def restore(self, state: dict[str, Any]) -> CategoryPreparation:
         """The preparation a bundle holds."""
@@ -103,7 +104,9 @@ class Category(InputSpec):
     def build(self, preparation: Preparation) -> CategoryEncoder:
         """A fresh encoder for categories prepared so."""
         assert isinstance(preparation, CategoryPreparation)
-        return CategoryEncoder(num_categories=len(preparation.categories), width=self.width)
+        return CategoryEncoder(
+            num_categories=len(preparation.categories), width=self.width, unseen=self.unseen
+        )
 
 
 def category_of(cell: object) -> str:

@@ -114,7 +114,7 @@ class Number(InputSpec):
             low=low - (high - low),
             high=high + (high - low),
             quantiles=tuple(np.quantile(x, LEVELS).tolist()) if self.scaling == "quantile" else (),
-            edges=tuple(np.unique(np.quantile(x, np.linspace(0, 1, bins + 1))).tolist()) if bins else (low,),
+            edges=tuple(_edges(x, bins).tolist()) if bins else (low,),
         )
 
     def restore(self, state: dict[str, Any]) -> NumberPreparation:
@@ -129,3 +129,11 @@ class Number(InputSpec):
         """A fresh encoder for numbers prepared so."""
         assert isinstance(preparation, NumberPreparation)
         return NumberEncoder(features=len(preparation.edges), width=self.width)
+
+
+def _edges(x: Float64[np.ndarray, "rows"], bins: int) -> Float64[np.ndarray, "edges"]:
+    """At most bins + 1 rising edges: quantiles, and where one value fills several of them, as the zeros of a column
+    that is mostly zero do, quantiles of the distinct values in place of the repeated ones."""
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, bins + 1)))
+    spare = bins + 1 - len(edges)
+    return np.union1d(edges, np.quantile(np.unique(x), np.linspace(0, 1, spare + 2)[1:-1])) if spare else edges

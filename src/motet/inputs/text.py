@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 import torch
 from jaxtyping import Int32
-from pydantic import BeforeValidator, Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from motet.core.checks import text_of
@@ -139,6 +139,12 @@ class Text(InputSpec):
     width: int = Field(default=128, ge=2, description="Width of the embeddings and of the tokens.")
     dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout of the embeddings and behind each layer.")
     word_dropout: float = Field(default=0.1, ge=0, lt=1, description="How often a token of a training row is hidden.")
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        if isinstance(self.encoder, TransformerLayers) and self.width % self.encoder.heads:
+            raise ValueError(f"the {self.encoder.heads} heads of the transformer must divide the width {self.width}")
+        return self
 
     def fit(self, cells: Iterable[object]) -> TextPreparation:
         """Train the tokenizer on the texts, or on 200,000 of them, evenly spread.

@@ -130,6 +130,8 @@ def vector_of(cell: object, *, separator: str) -> Float32[np.ndarray, "W"]:
 
 
 def _place(place: int, value: object) -> float:
+    if value is None:
+        raise CellError(f"number {place} is absent; a vector is whole or absent")
     try:
         return to_float(value)
     except CellError as error:

@@ -1,7 +1,8 @@
 """Dropout whose mask is a function of the row, so that batches, padding and processes do not change it."""
 
+import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from motet.core import seed
@@ -48,8 +49,40 @@ class Dropout(nn.Module):
         return f"p={self.p}"
 
 
+class IndexDropout(nn.Module):
+    """An index of a table replaced by 0 at probability p in training, so that entry 0, "unknown", learns to stand in.
+
+    Keyed like `Dropout`: element j of row b is a hash of (key_b, salt, j).
+
+    >>> import torch
+    >>> IndexDropout(0.5).eval()(torch.tensor([3, 4]))
+    tensor([3, 4])
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout is a probability from 0 to below 1, found {p}")
+        self.p = p
+        self.salt = 0
+
+    def forward(self, index: Int64[Tensor, "B *rest"]) -> Int64[Tensor, "B *rest"]:
+        """Replace in training; the identity in evaluation."""
+        if not self.training or self.p == 0:
+            return index
+        keys = current_row_keys()
+        if keys is None:
+            return index.masked_fill(torch.rand(index.shape, device=index.device) < self.p, 0)
+        dropped = bernoulli(keys, salt=self.salt, count=index[0].numel(), probability=self.p)
+        return index.masked_fill(dropped.view_as(index), 0)
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return f"p={self.p}"
+
+
 def salt_dropouts(module: nn.Module, run_seed: int) -> None:
-    """Give every Dropout in `module` a salt of its own, from its qualified name and the seed of the run.
+    """Give every Dropout and IndexDropout in `module` a salt of its own, from its qualified name and the seed of the run.
 
     >>> model = nn.Sequential(Dropout(0.5), Dropout(0.5))
     >>> salt_dropouts(model, 0)
@@ -57,5 +90,5 @@ def salt_dropouts(module: nn.Module, run_seed: int) -> None:
     False
     """
     for name, child in module.named_modules():
-        if isinstance(child, Dropout):
+        if isinstance(child, Dropout | IndexDropout):
             child.salt = seed.key(run_seed, "dropout", name)

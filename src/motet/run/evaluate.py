@@ -25,7 +25,7 @@ from motet.evaluation import (
 )
 from motet.model import Collected, Network, collect
 from motet.run.gallery import shower
-from motet.run.judge import batches_of, priors
+from motet.run.judge import batches_of, check_finite, priors
 from motet.run.prepare import Fitted, Prepared
 from motet.run.report import Report
 from motet.serving import Predictor
@@ -45,6 +45,7 @@ def evaluate_run(
     progress.say(f"scoring {len(rows):,} {part} rows")
     seed = fitted.experiment.training.seed
     found = collect(network, batches_of(prepared.dataset, rows))[0]
+    check_finite(found)
     constants = priors(prepared)
     results, details = {}, {}
     place, show = _placer(fitted.table), shower(fitted)

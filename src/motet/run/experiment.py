@@ -14,7 +14,7 @@ from motet.core.version import __version__
 from motet.data import Loader, Order
 from motet.model import Network, collect
 from motet.run.evaluate import evaluate_run, write_report
-from motet.run.judge import batches_of, calibrate, priors, start_from_priors, validator
+from motet.run.judge import batches_of, calibrate, check_finite, priors, start_from_priors, validator
 from motet.run.prepare import Prepared, build, prepare
 from motet.run.report import Report
 from motet.run.tracker import tracker
@@ -89,6 +89,8 @@ def train(prepared: Prepared, network: Network, *, out: Path, resume: bool, prog
         resumed = resume and loop.restore()
         with RunLog(out / LOG, keep_bytes=loop.position.log_bytes) as log:
             if resumed:
+                for damage in loop.checkpoints.passed_over:
+                    progress.say(f"warning: {damage}; the checkpoint before it is whole and is used")
                 log.write({"resumed_at": loop.position.step})
                 progress.say(f"going on after step {loop.position.step}")
             loop.run(log)
@@ -118,11 +120,13 @@ def save(prepared: Prepared, network: Network, folder: Path) -> None:
 
 
 def _calibrated(prepared: Prepared, network: Network) -> Prepared:
-    """With intervals fitted on the validation rows, where there are any."""
+    """With intervals fitted on the validation rows, where there are any; raises `RunError` if training diverged."""
     rows = prepared.fitted.splits.valid
     if not len(rows):
         return prepared
-    codecs = calibrate(prepared, collect(network, batches_of(prepared.dataset, rows))[0])
+    collected = collect(network, batches_of(prepared.dataset, rows))[0]
+    check_finite(collected)
+    codecs = calibrate(prepared, collected)
     tasks = {task: (spec, codecs[task]) for task, (spec, _) in prepared.fitted.tasks.items()}
     return replace(prepared, fitted=replace(prepared.fitted, tasks=tasks))
 

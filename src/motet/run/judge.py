@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from motet.core.errors import RunError
 from motet.core.flow import Batch
 from motet.data import Dataset
 from motet.model import Collected, Network, collect
@@ -65,9 +66,23 @@ def validator(prepared: Prepared, baseline: Mapping[str, Tensor]) -> Callable[[N
                 gains.append(gain)
                 weights.append(spec.weight)
         mean = float(np.average(gains, weights=weights)) if gains else 0.0
-        return Validation(scores, mean, "  ".join(words))
+        return Validation(scores, -math.inf if diverged(collected) else mean, "  ".join(words))
 
     return validate
+
+
+def diverged(collected: Collected) -> list[str]:
+    """The tasks with an answer that is not finite: weights that give one are worth less than any others."""
+    return sorted(task for task, output in collected.outputs.items() if not bool(output.isfinite().all()))
+
+
+def check_finite(collected: Collected) -> None:
+    """Refuse to hand over a model whose answers are not finite; raises `RunError`."""
+    if tasks := diverged(collected):
+        raise RunError(
+            f"the answers for {', '.join(tasks)} are not finite after training: it diverged; "
+            "try a lower training.learning_rate, or look at the targets"
+        )
 
 
 def constant(prior: Tensor, num_rows: int) -> Tensor:

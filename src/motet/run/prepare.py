@@ -59,6 +59,11 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
     if root is not None and not root.is_dir():
         raise DataError(f"data.root: {spec.root!r} is not a folder")
     table, splits = load_data(spec, base=base, seed=experiment.training.seed)
+    if not len(splits.valid) and not len(splits.test):
+        raise SpecError(
+            "data: neither valid nor test names any rows, so nothing could tell how good the model is; "
+            "set data.valid to a fraction such as 0.1, or to a table"
+        )
     inputs = {name: _with_columns("inputs", name, one, table) for name, one in experiment.inputs.items()}
     tasks = {name: _with_columns("tasks", name, one, table) for name, one in experiment.tasks.items()}
     _check_apart(inputs, tasks)
@@ -147,14 +152,16 @@ def _check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec])
 
 def _fit(where: str, spec: InputSpec | TaskSpec, fit: Callable[[Iterable[object]], F], cells: Iterator[object]) -> F:
     """What `fit` makes of the present cells; its errors say which input or task they are about."""
-    columns = ", ".join(map(repr, named_columns("", spec)))
+    names = named_columns("", spec)
+    where = f"{where} (column{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))})"
     first = next(cells, None)
     if first is None and isinstance(spec, InputSpec):
-        raise DataError(f"{where} (column {columns}): no training row has it; leave this input out")
+        what = "names a file that is there" if spec.media else "has it"
+        raise DataError(f"{where}: no training row {what}; name another column, or leave this input out")
     try:
         return fit([] if first is None else chain([first], cells))
     except (DataError, SpecError) as error:
-        raise type(error)(f"{where} (column {columns}): {error}") from None
+        raise type(error)(f"{where}: {error}") from None
 
 
 def _report_skipped(problems: Sequence[Problem], progress: Progress) -> None:

@@ -11,7 +11,7 @@ from motet.artifact import read_bundle
 from motet.core.checks import text_of
 from motet.core.errors import DataError
 from motet.core.flow import Batch, Column
-from motet.data import Dataset, Table, read_cells, read_table
+from motet.data import BadCells, Dataset, Table, read_cells, read_table
 from motet.model import Collected, answers, collect
 from motet.model.columns import input_columns, task_columns
 from motet.serving.restore import Restored, restore
@@ -58,8 +58,12 @@ class Predictor:
             raise DataError(f"{table.parts[0].name}: no task has its labels there; expected at least one of {wanted}")
         return collect(self.network, self._batches(table, targets, root), absent=absent)
 
+    def collected(self, table: Table, *, root: str | Path | None = None) -> Collected:
+        """Outputs for every row of a table, before they are decoded."""
+        return collect(self.network, self._batches(table, {}, root))[0]
+
     def _answered(self, table: Table, root: str | Path | None) -> pa.Table:
-        collected = collect(self.network, self._batches(table, {}, root))[0]
+        collected = self.collected(table, root=root)
         codecs = {name: codec for name, (_, codec) in self.tasks.items()}
         columns = self._names_of(table) | answers(codecs, collected.outputs)
         return pa.table({name: _arrow(values) for name, values in columns.items()})
@@ -75,10 +79,14 @@ class Predictor:
         table = _with_absent_columns(table, inputs)
         fence = self.root if root is None else Path(root)
         rows = np.arange(table.num_rows, dtype=np.int64)
-        store = read_cells(
-            table, rows, inputs | targets, root=fence, on_bad_cell=self.facts["on_bad_cell"],
-            max_bad_fraction=self.facts["max_bad_fraction"],
-        )
+        try:
+            store = read_cells(
+                table, rows, inputs | targets, root=fence, on_bad_cell=self.facts["on_bad_cell"],
+                max_bad_fraction=self.facts["max_bad_fraction"],
+            )
+        except BadCells as error:
+            advice = "correct them, or leave them empty: an empty cell is an absent input or an unknown label"
+            raise BadCells(error.problems, error.summary, advice=advice) from None
         dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=0)
         for start in range(0, len(rows), BATCH):
             yield dataset.batch(rows[start : start + BATCH], epoch=None)

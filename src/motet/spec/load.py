@@ -145,7 +145,7 @@ def _told(entry: Any) -> tuple[str, str, str]:
         return (
             _dotted(path),
             message.removeprefix("Value error, "),
-            "" if repr(found) in message else f"; found {_shown(found)}",
+            "" if isinstance(found, Mapping) or repr(found) in message else f"; found {_shown(found)}",
         )
     message = message.removeprefix("Input should be ").split(", unable to")[0]
     for pydantic, plain in _PLAIN_WORDS.items():

@@ -41,6 +41,8 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.passed_over: list[str] = []
+        """What was wrong with the newer checkpoints that `load` found damaged."""
 
     def save(
         self, position: Position, network: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor] | None
@@ -57,7 +59,6 @@ class CheckpointFolder:
         }
         if best is not None:
             files["best.safetensors"] = save(_contiguous(best))
-        self.folder.mkdir(parents=True, exist_ok=True)
         write_folder(self.folder / f"step-{position.step:09d}{'-done' if position.done else ''}", files)
         for old in self._found()[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
@@ -80,14 +81,15 @@ class CheckpointFolder:
         return Position(**state["position"]), best
 
     def _newest_whole(self) -> dict[str, bytes] | None:
-        damage = None
+        self.passed_over = []
         for folder in self._found():
             try:
                 return read_folder(folder)
             except BundleError as error:
-                damage = damage or error
-        if damage is not None:
-            raise BundleError(f"no checkpoint of this run is whole; {damage}, or train again in another folder")
+                self.passed_over.append(str(error))
+        if self.passed_over:
+            found = "; ".join(self.passed_over)
+            raise BundleError(f"no checkpoint of this run is whole; {found}; or train again in another folder")
         return None
 
     def _found(self) -> list[Path]:

@@ -40,22 +40,24 @@ def train_step(
     A task without a label in the step is left out, and so is one whose loss is not finite; when the gradient itself is
     not finite, no weight moves.
     """
-    counts = {task: sum(int(batch.targets[task].present.sum()) for batch in batches) for task in network.heads}
+    labels = [{task: int(batch.targets[task].present.sum()) for task in network.heads} for batch in batches]
+    counts = {task: sum(own[task] for own in labels) for task in network.heads}
     sums = dict.fromkeys((task for task, count in counts.items() if count), 0.0)
     penalties: dict[str, float] = {}
     optimizer.zero_grad(set_to_none=True)
-    share = 1 / len(batches)
-    for batch in batches:
+    # The junction sees losses of ordinary size whatever the number of batches, and their gradients add up.
+    num_batches = len(batches)
+    for batch, own in zip(batches, labels, strict=True):
         with autocast(batch.rows.device, precision):
             decisions = network(batch.inputs, keys_of(batch.rows, seed, "step", step))
-        terms = task_terms(network, decisions, batch.targets)
-        losses = {task: term.sum / counts[task] for task, term in terms.items() if term.count > 0}
+        labelled = [task for task, count in own.items() if count]
+        terms = task_terms(network, decisions, batch.targets, labelled=labelled)
+        losses = {task: term.sum / counts[task] for task, term in terms.items()}
         omega = {f"{s}/{n}": p for s, sharing in network.sharing.items() for n, p in sharing.penalties().items()}
-        # The junction sees losses of ordinary size whatever the number of batches, and their gradients add up.
-        weighted = {task: loss * priorities[task] / share for task, loss in losses.items()}
+        weighted = {task: loss * (priorities[task] * num_batches) for task, loss in losses.items()}
         with contextlib.suppress(RunError):  # no loss is finite: the junction has counted it, and nothing moves
-            total = network.junction.total(weighted)
-            (sum(omega.values(), total) * share).backward()  # type: ignore[no-untyped-call]
+            total = sum(omega.values(), network.junction.total(weighted))
+            (total / num_batches if num_batches > 1 else total).backward()
         for task, value in zip(losses, _floats(list(losses.values())), strict=True):
             sums[task] += value
         penalties = dict(zip(omega, _floats(list(omega.values())), strict=True))
@@ -64,14 +66,14 @@ def train_step(
     return StepResult(sums, {task: counts[task] for task in sums}, penalties, moved)
 
 
-def task_terms(network: Network, decisions: Mapping[str, Decision], targets: Mapping[str, Cells]) -> dict[str, LossTerm]:
-    """Each task's loss over its labelled rows: the joint decision's, plus `fusion.auxiliary` times each stream's own."""
+def task_terms(
+    network: Network, decisions: Mapping[str, Decision], targets: Mapping[str, Cells], *, labelled: Sequence[str]
+) -> dict[str, LossTerm]:
+    """The loss of each `labelled` task over its labelled rows: the joint decision's, plus `fusion.auxiliary` times each
+    stream's own."""
     terms = {}
-    for task, spec in network.tasks.items():
-        target, decision = targets[task], decisions[task]
-        if "target" not in target.values:
-            terms[task] = LossTerm(decision.output.new_zeros(()), decision.output.new_zeros(()))
-            continue
+    for task in labelled:
+        spec, target, decision = network.tasks[task], targets[task], decisions[task]
         total = spec.loss(decision.output.float(), target).sum()
         if network.fusion.auxiliary:
             for stream, output in decision.streams.items():
