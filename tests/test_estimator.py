@@ -80,7 +80,7 @@ def test_probabilities_of_several_classes_stand_in_the_order_of_classes(capsys: 
 
 def test_a_regressor_scores_by_r2_and_has_no_probabilities() -> None:
     X, _ = table()
-    y = 3 * X["noise"] + 100
+    y = (3 * X["noise"] + 100).rename("amount")
     estimator = MotetEstimator(tasks="regression", training={"epochs": 20, "learning_rate": 0.01})
     assert is_regressor(estimator)
     assert not hasattr(estimator, "predict_proba")
@@ -119,7 +119,7 @@ def test_inputs_and_tasks_may_be_said_in_full() -> None:
     X, y = table()
     estimator = MotetEstimator(
         inputs={"how_big": {"kind": "number", "column": "size"}}, tasks={"verdict": motet.tasks.Binary(column="answer")},
-        fusion="late", balance={"tasks": "uncertainty"}, training=SHORT, data={"valid": None},
+        fusion="late", balance={"tasks": "uncertainty"}, training=SHORT, data={"valid": 0.2},
     ).fit(X, y)
     assert estimator.tasks_ == ("verdict",)
     assert list(estimator.model_.inputs) == ["how_big"]

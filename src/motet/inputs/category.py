@@ -104,9 +104,7 @@ class Category(InputSpec):
     def build(self, preparation: Preparation) -> CategoryEncoder:
         """A fresh encoder for categories prepared so."""
         assert isinstance(preparation, CategoryPreparation)
-        return CategoryEncoder(
-            num_categories=len(preparation.categories), width=self.width, unseen=self.unseen
-        )
+        return CategoryEncoder(num_categories=len(preparation.categories), width=self.width, unseen=self.unseen)
 
 
 def category_of(cell: object) -> str:

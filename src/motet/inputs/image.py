@@ -20,7 +20,7 @@ from motet.nn import Dropout, ResidualBlock, group_norm
 LARGEST_SIDE = 128  # of an "auto" size
 SIZES_SAMPLED = 2000
 PIXELS_SAMPLED = 256
-GRID = 7  # a side of the last map is at most this
+GRID = 4  # a side of the last map is at most this
 
 
 class ImagePreparation(Preparation):
@@ -61,7 +61,7 @@ class ImagePreparation(Preparation):
 
 
 class ImageEncoder(Encoder):
-    """A residual CNN (He et al., CVPR 2016) with group norm, halved until no side of the map is longer than 7.
+    """A residual CNN (He et al., CVPR 2016) with group norm, halved until no side of the map is longer than 4.
 
     A strided 3x3 convolution, then one residual block for each further halving and one more; channels start at `first`
     and double with each halving up to `width`. Tokens are the cells of the last map, row by row:
@@ -72,7 +72,7 @@ class ImageEncoder(Encoder):
 
     >>> encoder = ImageEncoder(size=(28, 28), channels=1, first=16, width=64, dropout=0.0)
     >>> encoder({"pixels": torch.zeros(2, 1, 28, 28)}).values.shape
-    torch.Size([2, 49, 64])
+    torch.Size([2, 16, 64])
     """
 
     def __init__(self, *, size: tuple[int, int], channels: int, first: int, width: int, dropout: float) -> None:
@@ -119,7 +119,7 @@ class Image(InputSpec):
     )
     flip: bool = Field(default=False, description="Mirror at random in training; not for pictures that can be read.")
     first: int = Field(
-        default=32, ge=4, description="Channels of the first stage; they double with each halving up to `width`."
+        default=16, ge=4, description="Channels of the first stage; they double with each halving up to `width`."
     )
     width: int = Field(default=128, ge=1, description="Width of the tokens, and the most channels a stage has.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout before the last projection.")
@@ -195,10 +195,10 @@ def capped(size: Float[np.ndarray, "2"]) -> tuple[int, int]:
 
 
 def halvings(size: tuple[int, int]) -> list[tuple[int, int]]:
-    """The strides, at least one of them, that bring each side to 7 or less; a side that is there already stays.
+    """The strides, at least one of them, that bring each side to 4 or less; a side that is there already stays.
 
-    >>> halvings((28, 10))
-    [(2, 2), (2, 1)]
+    >>> halvings((28, 16))
+    [(2, 2), (2, 2), (2, 1)]
     """
     strides: list[tuple[int, int]] = []
     while max(size) > GRID or not strides:

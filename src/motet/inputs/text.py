@@ -77,6 +77,7 @@ class TextEncoder(Encoder):
         super().__init__()
         self.output_width = width
         self.embedding = nn.Embedding(num_ids, width)
+        nn.init.normal_(self.embedding.weight, std=0.1)  # torch's 1 is slower to move, and learns less from few texts
         self.context = nn.ModuleList(context)
         self.dropout = nn.ModuleList(Dropout(dropout) for _ in range(len(context) + 1))
 

@@ -1,6 +1,7 @@
 """A trained model on rows it was not trained on: scores with intervals, what each input is worth, and the report."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,15 +30,26 @@ from motet.run.judge import batches_of, check_finite, priors
 from motet.run.prepare import Fitted, Prepared
 from motet.run.report import Report
 from motet.serving import Predictor
+from motet.serving.predictor import answer_table
+from motet.serving.write import csv_bytes
 from motet.training import Position, Progress, read_log
 
 CONTRIBUTION_ROWS = 1000
 """At most so many rows tell what each input contributes: the intervals are already narrow, and training stays the work."""
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The report, what its page shows beside the figures, and the answers for the scored rows as CSV."""
+
+    report: Report
+    details: Mapping[str, Details]
+    answers: bytes
+
+
 def evaluate_run(
     prepared: Prepared, network: Network, position: Position, *, progress: Progress
-) -> tuple[Report, dict[str, Details]]:
+) -> Evaluated:
     """Score the test rows, or the validation rows where there are none; the test rows are read here and nowhere else."""
     fitted = prepared.fitted
     part: Literal["test", "valid"] = "test" if len(fitted.splits.test) else "valid"
@@ -63,7 +75,9 @@ def evaluate_run(
         contributions=_contributions(prepared, network, rows, position),
         training=_facts(fitted, position),
     )
-    return Report(report), details
+    codecs = {task: codec for task, (_, codec) in fitted.tasks.items()}
+    answered = answer_table(fitted.table, found, codecs, id_column=fitted.experiment.data.id)
+    return Evaluated(Report(report), details, csv_bytes(answered))
 
 
 def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None = None) -> Report:
@@ -84,8 +98,10 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
     )
 
 
-def write_report(folder: Path, report: Report, details: Mapping[str, Details]) -> None:
-    """`report.html`, what it needs to be written again, and last `report.json`: with it the run is finished."""
+def write_report(folder: Path, evaluated: Evaluated) -> None:
+    """The answers, `report.html`, what it needs to be written again, and last `report.json`: now the run is finished."""
+    report, details = evaluated.report, evaluated.details
+    write_file(folder / "predictions" / f"{report.content['rows_scored']}.csv", evaluated.answers)
     write_file(folder / "predictions" / "details.json", _DETAILS.dump_json(dict(details)))
     _write_html(folder, report, details)
     write_file(folder / "report.json", (report.to_json() + "\n").encode())

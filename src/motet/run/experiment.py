@@ -55,9 +55,9 @@ def run_experiment(
     loop = train(prepared, network, out=out, resume=resume, progress=progress)
     prepared = _calibrated(prepared, network)
     save(prepared, network, out / "bundle")
-    report, details = evaluate_run(prepared, network, loop.position, progress=progress)
-    write_report(out, report, details)
-    return Outcome(out, report)
+    evaluated = evaluate_run(prepared, network, loop.position, progress=progress)
+    write_report(out, evaluated)
+    return Outcome(out, evaluated.report)
 
 
 def holds_run(folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """A trained model that answers rows: the same path for Python, the command line and every server."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from motet.data import BadCells, Dataset, Table, read_cells, read_table
 from motet.model import Collected, answers, collect
 from motet.model.columns import input_columns, task_columns
 from motet.serving.restore import Restored, restore
+from motet.tasks.base import Codec
 
 BATCH = 256
 """Rows per forward pass when answering."""
@@ -65,14 +66,7 @@ class Predictor:
     def _answered(self, table: Table, root: str | Path | None) -> pa.Table:
         collected = self.collected(table, root=root)
         codecs = {name: codec for name, (_, codec) in self.tasks.items()}
-        columns = self._names_of(table) | answers(codecs, collected.outputs)
-        return pa.table({name: _arrow(values) for name, values in columns.items()})
-
-    def _names_of(self, table: Table) -> dict[str, list[Any]]:
-        column = self.facts.get("id")
-        if column in table.column_names:
-            return {str(column): table.cells((str(column),))}
-        return {"row": [table.locate(row)[1] for row in range(table.num_rows)]}
+        return answer_table(table, collected, codecs, id_column=self.facts.get("id"))
 
     def _batches(self, table: Table, targets: dict[str, Column], root: str | Path | None) -> Iterator[Batch]:
         inputs = input_columns(self.inputs)
@@ -90,6 +84,19 @@ class Predictor:
         dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=0)
         for start in range(0, len(rows), BATCH):
             yield dataset.batch(rows[start : start + BATCH], epoch=None)
+
+
+def answer_table(
+    table: Table, collected: Collected, codecs: Mapping[str, Codec], *, id_column: str | None
+) -> pa.Table:
+    """The decoded answers for the collected rows of a table, after a first column that names the row."""
+    rows = collected.rows.numpy()
+    if id_column in table.column_names:
+        names = {str(id_column): table.cells((str(id_column),), rows=rows)}
+    else:
+        names = {"row": [table.locate(row)[1] for row in rows.tolist()]}
+    columns = names | answers(codecs, collected.outputs)
+    return pa.table({name: _arrow(values) for name, values in columns.items()})
 
 
 def _with_absent_columns(table: Table, columns: dict[str, Column]) -> Table:

@@ -24,7 +24,8 @@ def write_predictions(predictor: Predictor, data: Any, path: Path, *, root: str 
     return int(table.num_rows)
 
 
-def _csv(table: pa.Table) -> bytes:
+def csv_bytes(table: pa.Table) -> bytes:
+    """A table of answers as CSV; lists are joined by "|"."""
     import csv
 
     text = io.StringIO()
@@ -52,4 +53,4 @@ def _jsonl(table: pa.Table) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()).encode()
 
 
-_WRITERS = {".csv": _csv, ".parquet": _parquet, ".jsonl": _jsonl}
+_WRITERS = {".csv": csv_bytes, ".parquet": _parquet, ".jsonl": _jsonl}
