@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PYTHON ?=
 ARGS   ?=
 
-# One thread per process: tests run side by side, and sums come out alike on every machine.
+# One thread per process: tests run side by side, and threads that wait for each other crawl on a busy machine.
 ALONE  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .PHONY: help demo test lint bench clean
@@ -15,7 +15,8 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-6s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.installed ## make data, train on it, evaluate, write a report
-	@$(BIN)/motet demo $(ARGS)
+	@$(ALONE) $(BIN)/motet demo
+	@echo "The report: runs/demo/report.html"
 
 test: $(VENV)/.installed-dev ## run the test suite; ARGS="-k fusion" narrows it
 	@$(ALONE) $(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)
@@ -36,12 +37,12 @@ clean: ## remove .venv and caches; runs/ stays
 
 $(VENV)/.installed: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "Installing motet and what it needs into $(VENV) (once; a minute or two)"
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -qq --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what the tests need into $(VENV) (once)"
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 # An environment knows the folder it was made in: in a moved or copied checkout it is made again.

@@ -1,6 +1,7 @@
 """P2: a gradient-balanced step beside the summed-loss step of the same model, and TorchJD on the same model.
 
-Trunk-bound: a perceptron of several wide layers, K linear heads. All sides run interleaved in one process, one thread;
+Trunk-bound: a perceptron of several wide layers, shared features of motet's default width (128) or as wide as the
+trunk (the worst case: the Gram costs K^2 times the features), K linear heads. All sides run interleaved in one process, one thread;
 each round times every side once, ratios are taken within the round. Prints a markdown table.
 
     python benchmarks/balance.py [--quick]
@@ -21,28 +22,29 @@ from motet.balance import MGDA, Fixed, Junction
 from motet.balance.base import BalancerSpec
 
 BATCH, INPUT, WIDTH, LAYERS = 256, 256, 512, 4
+FEATURES = (128, WIDTH)
 
 
 class Model(nn.Module):
     """Trunk, junction, one linear head per task."""
 
-    def __init__(self, num_tasks: int, balancer: BalancerSpec) -> None:
+    def __init__(self, num_tasks: int, features: int, balancer: BalancerSpec) -> None:
         super().__init__()
         torch.manual_seed(0)
-        widths = [INPUT] + [WIDTH] * LAYERS
+        widths = [INPUT, *[WIDTH] * (LAYERS - 1), features]
         layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(widths)]
         self.trunk = nn.Sequential(*layers)
         self.tasks = [f"t{index}" for index in range(num_tasks)]
         self.junction = Junction(balancer, tasks=self.tasks)
-        self.heads = nn.ModuleDict({task: nn.Linear(WIDTH, 1) for task in self.tasks})
+        self.heads = nn.ModuleDict({task: nn.Linear(features, 1) for task in self.tasks})
         self.optimizer = torch.optim.SGD(self.parameters(), lr=1e-4)
 
     def losses(self, z: dict[str, Tensor], y: Tensor) -> dict[str, Tensor]:
         return {t: (self.heads[t](z[t])[:, 0] - y[:, index]).pow(2).mean() for index, t in enumerate(self.tasks)}
 
 
-def plain_step(num_tasks: int) -> Callable[[Tensor, Tensor], None]:
-    model = Model(num_tasks, Fixed())
+def plain_step(num_tasks: int, features: int) -> Callable[[Tensor, Tensor], None]:
+    model = Model(num_tasks, features, Fixed())
 
     def step(x: Tensor, y: Tensor) -> None:
         model.optimizer.zero_grad()
@@ -53,8 +55,8 @@ def plain_step(num_tasks: int) -> Callable[[Tensor, Tensor], None]:
     return step
 
 
-def junction_step(num_tasks: int, balancer: BalancerSpec) -> Callable[[Tensor, Tensor], None]:
-    model = Model(num_tasks, balancer)
+def junction_step(num_tasks: int, features: int, balancer: BalancerSpec) -> Callable[[Tensor, Tensor], None]:
+    model = Model(num_tasks, features, balancer)
 
     def step(x: Tensor, y: Tensor) -> None:
         model.optimizer.zero_grad()
@@ -64,11 +66,11 @@ def junction_step(num_tasks: int, balancer: BalancerSpec) -> Callable[[Tensor, T
     return step
 
 
-def torchjd_step(num_tasks: int, method: str) -> Callable[[Tensor, Tensor], None]:
+def torchjd_step(num_tasks: int, features: int, method: str) -> Callable[[Tensor, Tensor], None]:
     from torchjd import aggregation
     from torchjd.autojac import jac_to_grad, mtl_backward
 
-    model, aggregator = Model(num_tasks, Fixed()), getattr(aggregation, method)()
+    model, aggregator = Model(num_tasks, features, Fixed()), getattr(aggregation, method)()
 
     def step(x: Tensor, y: Tensor) -> None:
         model.optimizer.zero_grad()
@@ -81,15 +83,15 @@ def torchjd_step(num_tasks: int, method: str) -> Callable[[Tensor, Tensor], None
     return step
 
 
-def measure(num_tasks: int, rounds: int, steps: int) -> dict[str, list[float]]:
+def measure(num_tasks: int, features: int, rounds: int, steps: int) -> dict[str, list[float]]:
     sides = {
-        "summed loss": plain_step(num_tasks),
-        "motet Fixed": junction_step(num_tasks, Fixed()),
-        "motet MGDA": junction_step(num_tasks, MGDA()),
+        "summed loss": plain_step(num_tasks, features),
+        "motet Fixed": junction_step(num_tasks, features, Fixed()),
+        "motet MGDA": junction_step(num_tasks, features, MGDA()),
     }
     for method in ("MGDA", "UPGrad"):
         try:
-            sides[f"TorchJD {method}"] = torchjd_step(num_tasks, method)
+            sides[f"TorchJD {method}"] = torchjd_step(num_tasks, features, method)
         except ImportError as error:
             print(f"(TorchJD {method} left out: {error})", file=sys.stderr)
     generator = torch.Generator().manual_seed(1)
@@ -114,17 +116,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few steps, K = 2 and 8")
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
-    rounds, steps = (7, 3) if quick else (11, 15)
+    rounds, steps = (7, 3) if quick else (9, 10)
     print(
         f"batch {BATCH}, trunk {INPUT}-{'-'.join([str(WIDTH)] * LAYERS)}, {rounds} rounds of {steps} steps, 1 thread\n"
     )
-    print("| K | side | ms/step | ratio to summed loss: median | range |\n|---|---|---|---|---|")
-    for num_tasks in (2, 8) if quick else (2, 4, 8, 16):
-        times = measure(num_tasks, rounds, steps)
+    print("| features | K | side | ms/step | ratio to summed loss: median | range |\n|---|---|---|---|---|---|")
+    for features, num_tasks in itertools.product(FEATURES, (2, 8) if quick else (2, 4, 8, 16)):
+        times = measure(num_tasks, features, rounds, steps)
         for name, values in times.items():
             ratios = [value / base for value, base in zip(values, times["summed loss"], strict=True)]
             print(
-                f"| {num_tasks} | {name} | {1e3 * statistics.median(values):.1f} | {statistics.median(ratios):.3f} "
+                f"| {features} | {num_tasks} | {name} | {1e3 * statistics.median(values):.1f} | {statistics.median(ratios):.3f} "
                 f"| {min(ratios):.3f}-{max(ratios):.3f} |",
                 flush=True,
             )

@@ -1,8 +1,9 @@
 """P1: motet's training step beside the same model written by hand in plain PyTorch.
 
-motet's side is all of a step: forward, loss terms, junction, backward, clipping, update and the line in the log. The plain side
-is what one would write for these very tables: no masks where every row has the input, no names, no log. Both start from the same
-weights and see the same batches, take turns step by step in one process with one thread, and must end with the same bits.
+motet's side is all of a step: forward, loss terms, junction, backward, clipping, update and the line in the log. The
+plain side is what one would write for these very tables: no masks where every row has the input, no names, no log. Both
+start from the same weights and see the same batches, take turns step by step in one process with one thread, and must
+end with the same bits.
 
     python benchmarks/step.py [--quick]
 """
@@ -152,7 +153,9 @@ class PlainImage(nn.Module):
     def __init__(self, first: int, width: int, *, places: int) -> None:
         super().__init__()
         self.gain = nn.Parameter(torch.empty(places, 2 * first))
-        self.stem = nn.Sequential(nn.Conv2d(1, first, 3, stride=2, padding=1, bias=False), nn.GroupNorm(8, first), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, first, 3, stride=2, padding=1, bias=False), nn.GroupNorm(8, first), nn.ReLU()
+        )
         self.down, self.last = PlainBlock(first, 2 * first, stride=2), PlainBlock(2 * first, 2 * first, stride=1)
         self.project = nn.Linear(2 * first, width)
 
@@ -271,15 +274,22 @@ def build(case: Case) -> tuple[Network, nn.Module, list[Batch]]:
     read = {name: (spec, spec.fit(case.cells[name])) for name, spec in case.specs.items()}
     asked = {name: (spec, spec.fit(case.labels[name])) for name, spec in case.tasks.items()}
     network = assemble(
-        inputs=read, tasks=asked, fusion=fusion.Concat(width=case.width), sharing=sharing.Hard(width=case.width),
-        task_balance=balance.Fixed(), modality_balance=balance.NoThrottle(),
+        inputs=read,
+        tasks=asked,
+        fusion=fusion.Concat(width=case.width),
+        sharing=sharing.Hard(width=case.width),
+        task_balance=balance.Fixed(),
+        modality_balance=balance.NoThrottle(),
     )
     plain = case.plain(network)
     with torch.no_grad():
         for (name, ours), theirs in zip(trained(network), plain.parameters(), strict=True):
             assert ours.shape == theirs.shape, name
             theirs.copy_(ours)
-    items = {name: [reader.read(cell) for cell in (case.cells | case.labels)[name]] for name, (_, reader) in (read | asked).items()}
+    items = {
+        name: [reader.read(cell) for cell in (case.cells | case.labels)[name]]
+        for name, (_, reader) in (read | asked).items()
+    }
     size = len(next(iter(items.values()))) // NUM_BATCHES
 
     def cells(name: str, reader: object, start: int) -> Cells:
@@ -313,7 +323,8 @@ def measure(case: Case, rounds: int, steps: int, log: RunLog) -> dict[str, list[
             next(side)
     for (name, ours), theirs in zip(trained(network), plain.parameters(), strict=True):
         assert torch.equal(ours, theirs), f"{name} differs by {(ours - theirs).abs().max():.2e}"
-    print(f"{case.name}: after {STEPS_COMPARED} steps all {sum(p.numel() for p in plain.parameters()):,} weights are bit-equal")
+    num_weights = sum(one.numel() for one in plain.parameters())
+    print(f"{case.name}: after {STEPS_COMPARED} steps all {num_weights:,} weights are bit-equal")
     times: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         sums = dict.fromkeys(sides, 0.0)
@@ -331,10 +342,11 @@ def row(case: Case, times: Mapping[str, Sequence[float]]) -> str:
     pairs = list(zip(times["motet"], times["plain"], strict=True))
     ratios, extra = [ours / theirs for ours, theirs in pairs], [1e3 * (ours - theirs) for ours, theirs in pairs]
     plain, motet = (1e3 * statistics.median(times[name]) for name in ("plain", "motet"))
-    return (
-        f"| {case.name} | {plain:.2f} | {motet:.2f} | {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f}) "
-        f"| {statistics.median(extra):+.2f} ({min(extra):+.2f} to {max(extra):+.2f}) |"
-    )
+    return f"| {case.name} | {plain:.2f} | {motet:.2f} | {_spread(ratios, '.3f')} | {_spread(extra, '+.2f')} |"
+
+
+def _spread(values: Sequence[float], style: str) -> str:
+    return f"{statistics.median(values):{style}} ({min(values):{style}} to {max(values):{style}})"
 
 
 def main() -> None:
@@ -348,8 +360,11 @@ def main() -> None:
         for make, steps in ((trunk_bound, 2 if quick else 8), (tiny, 20 if quick else 200)):
             case = make(batch_size, np.random.default_rng(0))
             lines.append(row(case, measure(case, rounds, steps, log)))
-    print(f"\nbatch {batch_size}, {rounds} rounds, 1 thread; target: ratio <= {TARGET_RATIO}, or <= {TARGET_MS} ms more\n")
-    print("| model | plain ms/step | motet ms/step | ratio: median (range) | ms more: median (range) |\n|---|---|---|---|---|")
+    print(
+        f"\nbatch {batch_size}, {rounds} rounds, 1 thread; target: ratio <= {TARGET_RATIO}, or <= {TARGET_MS} ms more\n"
+    )
+    print("| model | plain ms/step | motet ms/step | ratio: median (range) | ms more: median (range) |")
+    print("|---|---|---|---|---|")
     print("\n".join(lines))
 
 

@@ -118,8 +118,12 @@ def test_labels_may_be_columns_of_x() -> None:
 def test_inputs_and_tasks_may_be_said_in_full() -> None:
     X, y = table()
     estimator = MotetEstimator(
-        inputs={"how_big": {"kind": "number", "column": "size"}}, tasks={"verdict": motet.tasks.Binary(column="answer")},
-        fusion="late", balance={"tasks": "uncertainty"}, training=SHORT, data={"valid": 0.2},
+        inputs={"how_big": {"kind": "number", "column": "size"}},
+        tasks={"verdict": motet.tasks.Binary(column="answer")},
+        fusion="late",
+        balance={"tasks": "uncertainty"},
+        training=SHORT,
+        data={"valid": 0.2},
     ).fit(X, y)
     assert estimator.tasks_ == ("verdict",)
     assert list(estimator.model_.inputs) == ["how_big"]
@@ -168,7 +172,9 @@ def test_it_keeps_up_with_logistic_regression_on_an_easy_table() -> None:
     assert ours >= plain - 0.04
 
 
-def test_equal_seeds_give_equal_answers_and_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_seeds_give_equal_answers_and_nothing_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     X, y = table(80)
     first, second = (MotetEstimator(training=SHORT).fit(X, y).predict_proba(X) for _ in range(2))
@@ -237,7 +243,12 @@ def test_every_kind_of_table_goes_into_fit_and_predict_of_motet(kind: str, tmp_p
     X, y = table(60)
     rows = TABLES[kind](X.assign(answer=y))
     run = motet.fit(
-        {"data": rows, "inputs": {"size": "number", "colour": "category"}, "tasks": {"answer": "binary"}, "training": SHORT},
+        {
+            "data": rows,
+            "inputs": {"size": "number", "colour": "category"},
+            "tasks": {"answer": "binary"},
+            "training": SHORT,
+        },
         out=tmp_path / "run",
     )
     answers = run.model.predict(rows)
@@ -248,7 +259,7 @@ def test_every_kind_of_table_goes_into_fit_and_predict_of_motet(kind: str, tmp_p
 
 def test_errors_say_what_to_do() -> None:
     X, y = table(40)
-    with pytest.raises(SpecError, match="'answer'.*given the answer"):
+    with pytest.raises(SpecError, match="the model is given the answer"):
         MotetEstimator(training=SHORT).fit(X.assign(answer=y), y)
     with pytest.raises(DataError, match="39 and 40"):
         MotetEstimator(training=SHORT).fit(X, y[:39])
@@ -264,6 +275,8 @@ def test_importing_motet_does_not_import_scikit_learn() -> None:
     import subprocess
     import sys
 
-    code = "import motet, sys; assert 'sklearn' not in sys.modules; motet.MotetEstimator; assert 'sklearn' in sys.modules"
+    code = (
+        "import motet, sys; assert 'sklearn' not in sys.modules; motet.MotetEstimator; assert 'sklearn' in sys.modules"
+    )
     with warnings.catch_warnings():
         subprocess.run([sys.executable, "-c", code], check=True)

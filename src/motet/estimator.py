@@ -30,19 +30,20 @@ def _answers_one_class(estimator: "MotetEstimator") -> bool:
 class MotetEstimator(BaseEstimator):  # type: ignore[misc]
     """Train one model on a table and answer rows, in the manner of scikit-learn.
 
-    Parameters are kept as given, so that `clone`, `Pipeline` and `GridSearchCV` work. Each is the paragraph of an experiment
-    with its name, in any form an experiment takes; what is left out is inferred or the experiment's default.
+    Parameters are kept as given, so that `clone`, `Pipeline` and `GridSearchCV` work. Each is the paragraph of an
+    experiment with its name, in any form an experiment takes; what is left out is inferred or the experiment's default.
 
-    inputs: {name: kind, dict or Spec}, or a list of columns of X whose kinds are inferred; None: every column of X that says
-        something (no ids, none that is empty or never changes).
-    tasks: {name: kind, dict or Spec}, or the kind of the only task ("regression"), or a list of columns of X, and then there
-        is no y; None: every column of y, its kind inferred: whole numbers of at most 20 values are classes. Before `fit`
-        scikit-learn knows a classifier from a regressor only if `tasks` says so.
-    data: further fields of the experiment's `data`, such as {"valid": 0.2, "root": "photos"}. Rows for validation come from X.
+    inputs: {name: kind, dict or Spec}, or a list of columns of X whose kinds are inferred; None: every column of X that
+        says something (no ids, none that is empty or never changes).
+    tasks: {name: kind, dict or Spec}, or the kind of the only task ("regression"), or a list of columns of X, and then
+        there is no y; None: every column of y, its kind inferred: whole numbers of at most 20 values are classes.
+        Before `fit` scikit-learn knows a classifier from a regressor only if `tasks` says so.
+    data: further fields of the experiment's `data`, such as {"valid": 0.2, "root": "photos"}. Rows for validation are
+        taken from X.
     out: a folder to keep the run in; None: a temporary one that is gone after `fit`.
 
-    After `fit`: `model_` (what `motet.load` gives), `report_`, `tasks_`, `feature_names_in_`, and `classes_` for one task of
-    classes. A pipeline's missing values are absent cells; columns of a 2-d array are called x0, x1, ...
+    After `fit`: `model_` (what `motet.load` gives), `report_`, `tasks_`, `feature_names_in_`, and `classes_` for one
+    task of classes. Missing values are absent cells; columns of a 2-d array are called x0, x1, ...
 
     >>> rows = [{"age": 20 + i, "city": "Rome" if i % 3 else None} for i in range(40)]
     >>> model = MotetEstimator(training={"epochs": 2}).fit(rows, ["no"] * 20 + ["yes"] * 20)
@@ -71,17 +72,20 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
         self.data = data
         self.out = out
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Train on the rows of X; cells and labels may be missing.
 
-        X: DataFrame, Arrow table, Dataset, list of dicts, {column: values} or 2-d array. y: one value per row, or several
-        tasks as a table, {column: values} or 2-d array (y0, y1, ...). Raises `SpecError`, `DataError`, `RunError`.
+        X: DataFrame, Arrow table, Dataset, list of dicts, {column: values} or 2-d array. y: one value per row, or
+        several tasks as a table, {column: values} or 2-d array (y0, y1, ...). Raises `SpecError`, `DataError`,
+        `RunError`.
         """
         features = _table(X, "x")
         labels = self._labels(y)
         both = sorted(set(labels) & set(features))
         if both:
-            raise SpecError(f"X and y both have a column {both[0]!r}; take it out of X, or the model is given the answer")
+            raise SpecError(
+                f"X and y both have a column {both[0]!r}; take it out of X, or the model is given the answer"
+            )
         table = _joined(features, labels)
         document = self._document(table, list(labels) or self._columns_of_tasks())
         with tempfile.TemporaryDirectory(prefix="motet-") as folder:
@@ -95,7 +99,7 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
             self.classes_ = np.sort(_array(_classes(self.model_.tasks[self.tasks_[0]][1])))
         return self
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Any) -> Any:  # noqa: N803
         """The answers: an array for one task, a DataFrame with a column per task for several."""
         check_is_fitted(self)
         answers = self.model_.predict(pa.table(_table(X, "x")))
@@ -107,7 +111,7 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
         return pd.DataFrame({task: answers.column(task).to_pylist() for task in self.tasks_}, index=index)
 
     @available_if(_answers_one_class)  # type: ignore[untyped-decorator]
-    def predict_proba(self, X: Any) -> np.ndarray:
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Probabilities `[rows, classes]` in the order of `classes_`, for one task of classes."""
         check_is_fitted(self)
         task = self.tasks_[0]
@@ -116,8 +120,8 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
         probability = logits.softmax(-1).numpy() if logits.ndim == 2 else np.stack([p.numpy() for p in both], axis=1)
         return np.asarray(probability[:, np.argsort(_array(_classes(self.model_.tasks[task][1])))])
 
-    def score(self, X: Any, y: Any = None) -> float:
-        """Accuracy for classes, r2 for numbers, macro F1 for label sets, over labelled rows; of several tasks the mean."""
+    def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
+        """Accuracy of classes, r2 of numbers, macro F1 of label sets, over labelled rows; of several tasks the mean."""
         check_is_fitted(self)
         features, labels = _table(X, "x"), self._labels(y)
         if len(labels) == len(self.tasks_) == 1:  # whatever y is called this time
@@ -174,7 +178,9 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
             inputs = _named(_inputs(table, targets, inputs))
         if isinstance(tasks, str):
             if len(targets) != 1:
-                raise SpecError(f"tasks={tasks!r} is the kind of one task, but y has {len(targets)}: {', '.join(targets)}")
+                raise SpecError(
+                    f"tasks={tasks!r} is the kind of one task, but y has {len(targets)}: {', '.join(targets)}"
+                )
             tasks = _named([Choice(targets[0], tasks, "")])
         elif not isinstance(tasks, Mapping):
             tasks = _named(choose(table, tasks=targets).tasks)
@@ -224,7 +230,7 @@ def _joined(features: Mapping[str, Any], labels: Mapping[str, Any]) -> Table:
 
 
 def _inputs(table: Table, targets: Sequence[str], wanted: Sequence[str] | None) -> Sequence[Choice]:
-    """As `motet init` chooses, but for columns that name the label one to one: who passes X means every column of it."""
+    """As `motet init` chooses, and columns that name the label one to one: who passes X means every column of it."""
     chosen = choose(table, tasks=targets, inputs=wanted)
     kept_out = [name for name in chosen.left_out if any(determines(table, name, target) for target in targets)]
     return [*chosen.inputs, *(choose(table, tasks=targets, inputs=kept_out).inputs if kept_out else ())]

@@ -92,7 +92,7 @@ def _row(folder: Path, number: int, chance: np.random.Generator) -> dict[str, ob
     Image.fromarray(pixels).save(folder / photo)
     wave = np.sin(np.arange(int(chance.integers(400, 900))) * (0.1 + 0.2 * colour)) / 2
     soundfile.write(folder / tone, wave, 8000)
-    place = chance.normal(size=3).round(3)
+    place = chance.normal(size=8).round(3)
     return {
         "id": f"r{number:03d}",
         "photo": photo,

@@ -56,6 +56,7 @@ class InputSpec(ComponentSpec, ABC):
     """What every input has in common."""
 
     media: ClassVar[bool] = False
+    shown_as: ClassVar[Literal["text", "picture", "sound"]] = "text"
 
     column: str | None = Field(default=None, description="The column of the table; the input's own name when left out.")
     columns: tuple[str, ...] | str | None = Field(

@@ -107,6 +107,7 @@ class Image(InputSpec):
     kind: Literal["image"] = "image"
     paper: ClassVar[str] = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016"
     media: ClassVar[bool] = True
+    shown_as = "picture"
     size: tuple[PositiveInt, PositiveInt] | Literal["auto"] = Field(
         default="auto",
         description="Height and width every picture is resized to; the files' median, at most 128, if 'auto'.",

@@ -1,7 +1,7 @@
 """Numbers: honest parsing, a scale, a piecewise-linear encoding, one token."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ class NumberPreparation(Preparation):
     high: float
     quantiles: tuple[float, ...]
     edges: tuple[float, ...]
+    bins: int
 
     @property
     def varies(self) -> bool:
@@ -96,7 +97,10 @@ class Number(InputSpec):
         default="piecewise",
         description="The token is a linear function of the number, or one with a bend at each quantile.",
     )
-    bins: int = Field(default=16, ge=2, le=256, description="How many quantile bins the piecewise encoding has.")
+    bins: Annotated[int, Field(ge=2, le=256)] | Literal["auto"] = Field(
+        default="auto",
+        description="How many quantile bins the piecewise encoding has; auto: one for 32 training rows, 8 to 64.",
+    )
     width: int = Field(default=32, ge=1, description="Width of the token.")
 
     def fit(self, cells: Iterable[object]) -> NumberPreparation:
@@ -107,14 +111,15 @@ class Number(InputSpec):
         """
         x = np.array(readable(cells, to_float))
         low, high = float(x.min()), float(x.max())
-        bins = self.bins if self.encoding == "piecewise" else 0
+        bins = max(8, min(64, len(x) // 32)) if self.bins == "auto" else self.bins
         return NumberPreparation(
             centre=float(x.mean()),
             scale=float(x.std()) if high > low and x.std() > 0 else 1.0,
             low=low - (high - low),
             high=high + (high - low),
             quantiles=tuple(np.quantile(x, LEVELS).tolist()) if self.scaling == "quantile" else (),
-            edges=tuple(_edges(x, bins).tolist()) if bins else (low,),
+            edges=tuple(_edges(x, bins).tolist()) if self.encoding == "piecewise" else (low,),
+            bins=bins,
         )
 
     def restore(self, state: dict[str, Any]) -> NumberPreparation:
@@ -122,8 +127,9 @@ class Number(InputSpec):
         return NumberPreparation.model_validate(state)
 
     def resolved(self, preparation: Preparation) -> Self:
-        """Nothing here is "auto"."""
-        return self
+        """With the number of bins that was asked for; equal quantiles may have left fewer."""
+        assert isinstance(preparation, NumberPreparation)
+        return self.model_copy(update={"bins": preparation.bins})
 
     def build(self, preparation: Preparation) -> NumberEncoder:
         """A fresh encoder for numbers prepared so."""
@@ -133,7 +139,8 @@ class Number(InputSpec):
 
 def _edges(x: Float64[np.ndarray, "rows"], bins: int) -> Float64[np.ndarray, "edges"]:
     """At most bins + 1 rising edges: quantiles, and where one value fills several of them, as the zeros of a column
-    that is mostly zero do, quantiles of the distinct values in place of the repeated ones."""
+    that is mostly zero do, quantiles of the distinct values in place of the repeated ones.
+    """
     edges = np.unique(np.quantile(x, np.linspace(0, 1, bins + 1)))
     spare = bins + 1 - len(edges)
     return np.union1d(edges, np.quantile(np.unique(x), np.linspace(0, 1, spare + 2)[1:-1])) if spare else edges

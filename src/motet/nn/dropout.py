@@ -82,7 +82,7 @@ class IndexDropout(nn.Module):
 
 
 def salt_dropouts(module: nn.Module, run_seed: int) -> None:
-    """Give every Dropout and IndexDropout in `module` a salt of its own, from its qualified name and the seed of the run.
+    """Give every Dropout and IndexDropout in `module` a salt of its own: of its qualified name and the seed of the run.
 
     >>> model = nn.Sequential(Dropout(0.5), Dropout(0.5))
     >>> salt_dropouts(model, 0)

@@ -32,7 +32,7 @@ def shower(fitted: Fitted) -> Callable[[int], Sequence[Shown]]:
                 continue
             try:
                 source = fence.resolve(cell, fitted.table.folder(row)) if column.media else cell
-                shown.append(_shown(name, fitted.inputs[name][0].kind, source))
+                shown.append(_shown(name, fitted.inputs[name][0].shown_as, source))
             except (CellError, OSError):
                 continue
         return shown
@@ -40,10 +40,10 @@ def shower(fitted: Fitted) -> Callable[[int], Sequence[Shown]]:
     return show
 
 
-def _shown(name: str, kind: str, source: object) -> Shown:
-    if kind == "image":
+def _shown(name: str, shown_as: str, source: object) -> Shown:
+    if shown_as == "picture":
         return Shown(name, "picture", _uri("image/png", _thumbnail(source)))
-    if kind == "audio":
+    if shown_as == "sound":
         data = source.read_bytes() if isinstance(source, Path) else source
         if isinstance(data, bytes) and len(data) <= LARGEST_SOUND:
             return Shown(name, "sound", _uri(_sound_type(data), data))

@@ -53,7 +53,7 @@ def validator(prepared: Prepared, baseline: Mapping[str, Tensor]) -> Callable[[N
         collected = collect(network, batches_of(prepared.dataset, rows))[0]
         scores: dict[str, dict[str, float]] = {}
         gains, weights, words = [], [], []
-        for task, (spec, codec) in prepared.fitted.tasks.items():
+        for task, (spec, codec) in sorted(prepared.fitted.tasks.items()):  # their order must not change a bit
             metrics = {metric.name: metric for metric in codec.metrics()}
             output, target = collected.scored(task)
             scores[task] = {name: metric.compute(output, target) for name, metric in metrics.items()}

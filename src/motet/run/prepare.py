@@ -10,7 +10,7 @@ import numpy as np
 
 from motet.core.errors import DataError, SpecError
 from motet.core.flow import Column
-from motet.data import Dataset, Problem, Splits, Table, leakage, load_data, present_cells, read_cells
+from motet.data import DataSpec, Dataset, Problem, Splits, Table, leakage, load_data, present_cells, read_cells
 from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
 from motet.model.assemble import drop_rate
@@ -110,7 +110,7 @@ def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepar
         num_rows=len(fitted.splits.train), streaming=any(column.items is None for column in store.columns.values()), device=str(device),
         bfloat16=has_bfloat16(device), cores=num_cores(),
     )
-    data = spec.model_copy(update={"root": None if fitted.root is None else str(fitted.root.resolve())})
+    data = spec.model_copy(update=_absolute(spec, base) | {"root": fitted.root and str(fitted.root.resolve())})
     resolved = fitted.experiment.model_copy(update={"training": training, "data": data})
     dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=training.seed)
     return Prepared(replace(fitted, experiment=resolved), dataset)
@@ -128,6 +128,21 @@ def build(fitted: Fitted) -> Network:
         modality_balance=experiment.balance.modalities,
         seed=experiment.training.seed,
     )
+
+
+def _absolute(spec: DataSpec, base: Path) -> dict[str, object]:
+    """The tables by full path, so that the resolved experiment means the same wherever it is read from."""
+
+    def full(source: object) -> object:
+        if isinstance(source, str | Path):
+            return str((base / source).resolve())
+        return [full(each) for each in source] if isinstance(source, list | tuple) and _all_paths(source) else source
+
+    return {name: full(getattr(spec, name)) for name in ("train", "valid", "test")}
+
+
+def _all_paths(sources: Sequence[object]) -> bool:
+    return bool(sources) and all(isinstance(each, str | Path) for each in sources)
 
 
 def _with_columns(room: str, name: str, spec: S, table: Table) -> S:

@@ -21,9 +21,9 @@ class Hard(SharingSpec):
 
     kind: Literal["hard"] = "hard"
     paper: ClassVar[str] = "Caruana, Multitask Learning, Machine Learning 28, 1997"
-    width: int = Field(default=128, gt=0, description="Width of the trunk.")
+    width: int = Field(default=256, gt=0, description="Width of the trunk.")
     layers: int = Field(default=1, gt=0, description="Layers of the trunk.")
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout after each layer.")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="Dropout after each layer.")
 
     def build(self, input_width: int, *, tasks: Sequence[str]) -> "HardSharing":
         """The same trunk, whatever the tasks."""

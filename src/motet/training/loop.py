@@ -174,12 +174,13 @@ class Loop:
         position.done = position.epoch >= int(self.spec.epochs) or out_of_patience or self._out_of_time()
 
     def _judge(self, validation: Validation) -> None:
+        """Of equal gains the later one is kept: a rank metric is perfect early, long before the losses are low."""
         position = self.position
-        if position.best_gain is None or validation.gain > position.best_gain:
-            position.best_gain, position.best_epoch, position.stale_epochs = validation.gain, position.epoch + 1, 0
+        gained = position.best_gain is None or validation.gain > position.best_gain
+        position.stale_epochs = 0 if gained else position.stale_epochs + 1
+        if gained or validation.gain == position.best_gain:
+            position.best_gain, position.best_epoch = validation.gain, position.epoch + 1
             self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
-        else:
-            position.stale_epochs += 1
 
     def _checkpoint_is_due(self) -> bool:
         """At most 2 % of the time goes into checkpoints, and at most `LONGEST_GAP` seconds lie between two."""

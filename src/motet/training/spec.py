@@ -50,8 +50,8 @@ class TrainingSpec(Frozen):
 
 
 def _auto_epochs(num_rows: int) -> int:
-    """About 150,000 rows seen in all, between 8 and 60 passes."""
-    return max(8, min(60, round(150_000 / max(num_rows, 1))))
+    """About 150,000 rows seen in all, between 12 and 60 passes."""
+    return max(12, min(60, round(150_000 / max(num_rows, 1))))
 
 
 def _auto_batch_size(num_rows: int) -> int:

@@ -57,7 +57,7 @@ def train_step(
         weighted = {task: loss * (priorities[task] * num_batches) for task, loss in losses.items()}
         with contextlib.suppress(RunError):  # no loss is finite: the junction has counted it, and nothing moves
             total = sum(omega.values(), network.junction.total(weighted))
-            (total / num_batches if num_batches > 1 else total).backward()
+            (total / num_batches if num_batches > 1 else total).backward()  # type: ignore[no-untyped-call]
         for task, value in zip(losses, _floats(list(losses.values())), strict=True):
             sums[task] += value
         penalties = dict(zip(omega, _floats(list(omega.values())), strict=True))

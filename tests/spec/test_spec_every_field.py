@@ -1,0 +1,432 @@
+"""Every field of every Spec does something: changing it changes what is trained, answered, reported or written.
+
+What is compared never holds the experiment itself. A new field fails here until the table says how to see it.
+"""
+
+import csv
+import json
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+from pydantic import BaseModel
+
+import motet
+from motet.core.component import Frozen
+from motet.core.errors import MotetError, SpecError
+from motet.data import DataSpec
+from motet.spec import ROOMS, Balance, load
+from motet.training.spec import TrainingSpec
+
+Document = dict[str, Any]
+BASE: Document = {
+    "data": {"train": "table.csv", "valid": 0.3, "test": 0.2},
+    "inputs": {"age": {"kind": "number", "bins": 3, "width": 4}, "shop": {"kind": "category", "width": 4}},
+    "tasks": {"price": "regression", "bought": "binary"},
+    "fusion": {"kind": "concat", "width": 8},
+    "sharing": {"kind": "hard", "width": 8},
+    "training": {"epochs": 1, "batch_size": 8},
+}
+ONE_KIND = ("balance.modalities",)
+"""Rooms with a single kind, without fields: nothing can be changed there yet."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A field's other value; `given`, what else the paragraph must say for it to matter; `rest`, what other rooms must;
+    `refused`, what the error says where the value can only be refused."""
+
+    value: Any
+    given: Mapping[str, Any] = field(default_factory=dict)
+    rest: Mapping[str, Any] = field(default_factory=dict)
+    refused: str = ""
+
+
+def common(column: str, other: str, missing: str) -> dict[str, Change]:
+    """What all inputs share, for a kind that reads `column` and could read `other`."""
+    return {
+        "column": Change(other),
+        "columns": Change([other], {"column": None}),
+        "missing": Change([missing]),
+        "drop": Change(0.5),
+    }
+
+
+DROPOUT = {"dropout": Change(0.5)}
+SMALL_TEXT = {"vocabulary": 270, "width": 4}
+DECIDES = {"weights": Change({"age": 5, "shop": 1}), "auxiliary": Change(0.5)}
+TASK = {"weight": Change(3.0)}
+
+INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
+    "image": (
+        {"column": "photo", "first": 4, "width": 4},
+        {
+            **common("photo", "print", "media/photo2.png"),
+            "size": Change([6, 5]),
+            "channels": Change(3),
+            "crop": Change(0.4),
+            "flip": Change(True),
+            "first": Change(8),
+            "width": Change(6),
+            **DROPOUT,
+        },
+    ),
+    "audio": (
+        {"column": "tone", "channels": 4, "blocks": 1, "width": 4},
+        {
+            **common("tone", "noise", "media/tone2.wav"),
+            "rate": Change(4000),
+            "seconds": Change(0.02),
+            "mels": Change(8),
+            "window": Change(10.0),
+            "hop": Change(5.0),
+            "mask": Change(0.5),
+            "channels": Change(6),
+            "blocks": Change(2),
+            "width": Change(6),
+            **DROPOUT,
+        },
+    ),
+    "text": (
+        {"column": "note", **SMALL_TEXT},
+        {
+            **common("note", "shop", "Good"),
+            "vocabulary": Change(262),
+            "lowercase": Change(False),
+            "max_tokens": Change(1),
+            "encoder": Change("transformer"),
+            "width": Change(6),
+            "dropout": Change(0.6),
+            "word_dropout": Change(0.6),
+        },
+    ),
+    "number": (
+        {"column": "age", "bins": 3, "width": 4},
+        {
+            **common("age", "size", "40"),
+            "scaling": Change("quantile"),
+            "encoding": Change("linear"),
+            "bins": Change(5),
+            "width": Change(6),
+        },
+    ),
+    "category": (
+        {"column": "shop", "width": 4},
+        {**common("shop", "note", "north"), "min_count": Change(12), "unseen": Change(0.5), "width": Change(6)},
+    ),
+    "vector": (
+        {"column": "place", "width": 4},
+        {
+            **common("place", "route", "1|1"),
+            "separator": Change(";", refused="not a number"),
+            "width": Change(6),
+            **DROPOUT,
+        },
+    ),
+}
+TEXT_LAYERS: dict[str, tuple[Document, dict[str, Change]]] = {
+    "gru": ({}, {"layers": Change(2)}),
+    "transformer": ({"layers": 1, "heads": 2}, {"layers": Change(2), "heads": Change(4)}),
+}
+FUSION: dict[str, tuple[Document, dict[str, Change]]] = {
+    "concat": ({"width": 8}, {"width": Change(6), "layers": Change(2), **DROPOUT}),
+    "weighted": ({"width": 8}, {"width": Change(6), "per_row": Change(True), **DROPOUT}),
+    "late": ({"width": 8}, {"width": Change(6), **DECIDES}),
+    "hybrid": (
+        {"fusion": {"kind": "concat", "width": 8}},
+        {
+            "fusion": Change({"kind": "weighted", "width": 8}),
+            "weights": Change({"joint": 1, "age": 5, "shop": 1}),
+            "auxiliary": Change(0.5),
+        },
+    ),
+}
+SHARING: dict[str, tuple[Document, dict[str, Change]]] = {
+    "hard": ({"width": 8}, {"width": Change(6), "layers": Change(2), **DROPOUT}),
+}
+TASKS: dict[str, tuple[Document, dict[str, Change]]] = {
+    "binary": (
+        {"column": "bought"},
+        {
+            "column": Change("paid"),
+            "columns": Change(["bought"], {"column": None}, refused="one `column`"),
+            "missing": Change(["no", "?"], refused="nothing to learn"),
+            "metric": Change("accuracy"),
+            "positive": Change("no"),
+            **TASK,
+        },
+    ),
+    "multiclass": (
+        {"column": "shop"},
+        {
+            "column": Change("bought"),
+            "columns": Change(["shop"], {"column": None}, refused="one `column`"),
+            "missing": Change(["north"]),
+            "metric": Change("macro_f1"),
+            **TASK,
+        },
+    ),
+    "multilabel": (
+        {"column": "tags"},
+        {
+            "column": Change("shop"),
+            "columns": Change(["is_new", "is_old"], {"column": None}),
+            "missing": Change(["new|old"]),
+            "metric": Change("hamming"),
+            "separator": Change(";"),
+            **TASK,
+        },
+    ),
+    "regression": (
+        {"column": "price"},
+        {
+            "column": Change("size"),
+            "columns": Change(["price"], {"column": None}, refused="one `column`"),
+            "missing": Change(["11"]),
+            "metric": Change("mae"),
+            "error": Change("absolute"),
+            "interval": Change(0.5),
+            **TASK,
+        },
+    ),
+}
+TASK_BALANCE: dict[str, tuple[Document, dict[str, Change]]] = {
+    "fixed": ({}, {"weights": Change({"price": 5.0, "bought": 1.0})}),
+    "uncertainty": ({}, {}),
+    "mgda": ({}, {"scale": Change("norm"), "normalize": Change("l2")}),
+}
+BALANCE = {"tasks": Change("uncertainty")}
+LONG = {"epochs": 3}
+TRAINING = {
+    "epochs": Change(2),
+    "minutes": Change(1e-9, LONG),
+    "batch_size": Change(5),
+    "optimizer": Change("sgd"),
+    "learning_rate": Change(0.03),
+    "schedule": Change("constant"),
+    "warmup": Change(0.9),
+    "weight_decay": Change(0.5),
+    "clip": Change(1e-3),
+    "accumulate": Change(2),
+    "precision": Change("bfloat16"),
+    "device": Change("cuda:99", refused="cuda:99"),
+    "patience": Change(1, {"epochs": 4, "learning_rate": 1e-9, "optimizer": "sgd"}),
+    "seed": Change(1),
+    "tensorboard": Change(True),
+}
+PURE_SPEED = {"workers": Change(1, {"epochs": 2})}
+SKIPPING = {"train": "bad.csv", "on_bad_cell": "skip", "max_bad_fraction": 0.5}
+DATA = {
+    "train": Change("other.csv"),
+    "valid": Change(0.2),
+    "test": Change(0.3),
+    "split": Change("part"),
+    "group": Change("owner"),
+    "id": Change("id"),
+    "root": Change("elsewhere", rest={"inputs": {"photo": {"kind": "image", "first": 4, "width": 4}}}, refused="root"),
+    "on_bad_cell": Change("error", SKIPPING, refused="bad.csv:3:age"),
+    "max_bad_fraction": Change(0.0, SKIPPING, refused="max_bad_fraction (0)"),
+}
+
+
+# --- every field has a line above
+
+
+def spec_fields(cls: type[BaseModel]) -> set[str]:
+    return set(cls.model_fields) - {"kind"}
+
+
+def test_the_table_names_every_kind_and_every_field() -> None:
+    tables = {"inputs": INPUTS, "fusion": FUSION, "sharing": SHARING, "tasks": TASKS, "balance.tasks": TASK_BALANCE}
+    assert set(tables) | set(ONE_KIND) == set(ROOMS)
+    for room, kinds in tables.items():
+        assert set(kinds) == set(ROOMS[room]), room
+        for kind, (_, changes) in kinds.items():
+            assert set(changes) == spec_fields(ROOMS[room][kind]), f"{room}: {kind}"
+    for room in ONE_KIND:
+        (only,) = ROOMS[room].values()
+        assert not spec_fields(only), f"{room} has fields now: give it a table"
+    assert set(DATA) == spec_fields(DataSpec)
+    assert set(TRAINING) | set(PURE_SPEED) == spec_fields(TrainingSpec)
+    assert set(BALANCE) | {"modalities"} == spec_fields(Balance)
+
+
+def test_the_table_names_the_specs_inside_specs() -> None:
+    """A Spec as a field of another: the layers of a text encoder, the joint stream of hybrid fusion."""
+    registered = {cls for kinds in ROOMS.values() for cls in kinds.values()}
+    inner = {found for cls in registered for one in cls.model_fields.values() for found in specs_in(one.annotation)}
+    layers = {cls.word(): cls for cls in inner - registered}  # type: ignore[attr-defined]
+    assert set(layers) == set(TEXT_LAYERS)
+    for kind, (_, changes) in TEXT_LAYERS.items():
+        assert set(changes) == spec_fields(layers[kind]), kind
+
+
+def specs_in(annotation: Any) -> Iterator[type[Frozen]]:
+    if isinstance(annotation, type) and issubclass(annotation, Frozen):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from specs_in(part)
+
+
+# --- every line is true
+
+
+def lines() -> Iterator[Any]:
+    def paragraphs(
+        kinds: Mapping[str, tuple[Document, dict[str, Change]]], place: Callable[..., Document]
+    ) -> Iterator[Any]:
+        for kind, (small, changes) in kinds.items():
+            for name, change in changes.items():
+                before = {"kind": kind, **small, **change.given}
+                yield name, place(before), place({**before, name: change.value}), change, kind
+
+    rooms = [
+        *paragraphs(INPUTS, lambda spec: {"inputs": {"x": spec, "weight": "number"}}),
+        *paragraphs(
+            TEXT_LAYERS,
+            lambda spec: {"inputs": {"x": {"kind": "text", "column": "note", **SMALL_TEXT, "encoder": spec}}},
+        ),
+        *paragraphs(FUSION, lambda spec: {"fusion": spec}),
+        *paragraphs(SHARING, lambda spec: {"sharing": spec}),
+        *paragraphs(TASKS, lambda spec: {"tasks": {"t": spec, "late": "binary"}, "inputs": {"age": "number"}}),
+        *paragraphs(TASK_BALANCE, lambda spec: {"balance": {"tasks": spec}}),
+    ]
+    for room, changes in (("data", DATA), ("training", TRAINING), ("balance", BALANCE)):
+        for name, change in changes.items():
+            before = {**BASE.get(room, {}), **change.given}
+            rooms.append((name, {room: before}, {room: {**before, name: change.value}}, change, room))
+    for name, before, after, change, where in rooms:
+        yield pytest.param(before | change.rest, after | change.rest, change.refused, id=f"{where}.{name}")
+
+
+@pytest.mark.parametrize(("before", "after", "refused"), list(lines()))
+def test_the_field_changes_something(before: Document, after: Document, refused: str, bench: "Bench") -> None:
+    one, other = bench.seen(before), bench.seen(after)
+    assert "refused" not in one, one["refused"]
+    assert refused in other.get("refused", "")
+    assert bool(refused) == ("refused" in other), other.get("refused")
+    assert one != other
+
+
+@pytest.mark.parametrize("name", PURE_SPEED)
+def test_the_field_changes_nothing_but_time(name: str, bench: "Bench") -> None:
+    before = {**BASE["training"], **PURE_SPEED[name].given}
+    assert bench.seen({"training": before}) == bench.seen({"training": {**before, name: PURE_SPEED[name].value}})
+
+
+def test_what_is_seen_repeats(bench: "Bench") -> None:
+    assert bench.seen({}) == Bench(bench.folder, bench.folder / "again").seen({})
+
+
+@pytest.mark.parametrize(
+    ("room", "kind"), [(room, kind) for room in ("inputs", "tasks", "fusion", "sharing") for kind in ROOMS[room]]
+)
+def test_an_unknown_field_is_an_error_with_the_nearest_name(room: str, kind: str) -> None:
+    for name in spec_fields(ROOMS[room][kind]):
+        if len(name) > 3:
+            wrong = name[0] + name[2] + name[1] + name[3:]
+            spec = {"kind": kind, wrong: 1}
+            with pytest.raises(SpecError, match=f"{wrong}.*did you mean '{name}'"):
+                load({**BASE, room: {"x": spec} if room in ("inputs", "tasks") else spec})
+
+
+# --- the bench
+
+
+class Bench:
+    """Runs experiments over one small table and keeps what was seen of each."""
+
+    def __init__(self, folder: Path, runs: Path) -> None:
+        self.folder, self.runs = folder, runs
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def seen(self, rooms: Document) -> dict[str, Any]:
+        """Everything a run shows of itself but its own experiment; or the error that refuses it."""
+        document = {**BASE, **rooms}
+        key = json.dumps(document, sort_keys=True)
+        if key not in self.known:
+            try:
+                self.known[key] = self._run(document)
+            except MotetError as error:
+                self.known[key] = {"refused": str(error)}
+        return self.known[key]
+
+    def _run(self, document: Document) -> dict[str, Any]:
+        run = motet.fit(document, out=self.runs / str(len(self.known)))
+        report = json.loads((run.folder / "report.json").read_text())
+        for name in ("seconds", "seed"):
+            del report["training"][name]
+        return {
+            "log": (run.folder / "log.jsonl").read_bytes(),
+            "weights": (run.folder / "bundle" / "weights.safetensors").read_bytes(),
+            "answers": run.model.predict("ask.csv").to_pylist(),
+            "report": report,
+            "files": sorted(path.name for path in run.folder.iterdir()),
+        }
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("bench")
+    write_tables(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MOTET_CACHE", str(folder / "cache"))
+        yield Bench(folder, folder / "runs")
+
+
+def write_tables(folder: Path, *, num_rows: int = 48) -> None:
+    chance = np.random.default_rng(0)
+    (folder / "media").mkdir()
+    (folder / "elsewhere").mkdir()
+    rows = [row(folder, number, chance) for number in range(num_rows)]
+    write(folder / "table.csv", rows)
+    write(folder / "other.csv", rows[::-1])
+    write(folder / "bad.csv", [one | ({"age": "old"} if number == 1 else {}) for number, one in enumerate(rows)])
+    write(
+        folder / "ask.csv",
+        [one | ({"age": "", "note": ""} if number % 3 == 0 else {}) for number, one in enumerate(rows[:8])],
+    )
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def row(folder: Path, number: int, chance: np.random.Generator) -> dict[str, Any]:
+    for name in ("photo", "print"):
+        Image.fromarray(chance.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / f"media/{name}{number}.png")
+    for name in ("tone", "noise"):
+        wave = np.sin(np.arange(int(chance.integers(300, 500))) * chance.uniform(0.1, 2))
+        soundfile.write(folder / f"media/{name}{number}.wav", wave, 8000)
+    new = number % 2
+    return {
+        "id": f"r{number}",
+        "owner": number // 5,
+        "part": ["train", "train", "valid", "test"][number % 4],
+        **{name: f"media/{name}{number}.png" for name in ("photo", "print")},
+        **{name: f"media/{name}{number}.wav" for name in ("tone", "noise")},
+        "note": ["Good", "good and cheap", "Bad", "late and cold"][int(chance.integers(4))],
+        "shop": ["north", "south", "east"][int(chance.integers(3))],
+        "age": int(chance.integers(38, 44)),
+        "size": round(float(chance.normal()), 2),
+        "weight": round(float(chance.normal()), 2),
+        "place": "|".join(str(part) for part in chance.integers(0, 3, size=2)),
+        "route": "|".join(str(part) for part in chance.integers(0, 9, size=3)),
+        "bought": ["no", "yes"][new],
+        "paid": ["no", "yes"][int(chance.integers(2))],
+        "late": int(chance.integers(2)),
+        "price": int(chance.integers(9, 14)) + new,
+        "tags": "new|old" if number % 3 == 0 else ["old", "new"][new],
+        "is_new": new,
+        "is_old": int(number % 3 == 0),
+    }
