@@ -1,8 +1,8 @@
 """P2: a gradient-balanced step beside the summed-loss step of the same model, and TorchJD on the same model.
 
 Trunk-bound: a perceptron of several wide layers, shared features of motet's default width (128) or as wide as the
-trunk (the worst case: the Gram costs K^2 times the features), K linear heads. All sides run interleaved in one process, one thread;
-each round times every side once, ratios are taken within the round. Prints a markdown table.
+trunk (the worst case: the Gram costs K^2 times the features), K linear heads. All sides run interleaved in one
+process, one thread; each round times every side, ratios are taken within the round. Prints a markdown table.
 
     python benchmarks/balance.py [--quick]
 """
@@ -118,17 +118,17 @@ def main() -> None:
     torch.set_num_threads(1)
     rounds, steps = (7, 3) if quick else (9, 10)
     print(
-        f"batch {BATCH}, trunk {INPUT}-{'-'.join([str(WIDTH)] * LAYERS)}, {rounds} rounds of {steps} steps, 1 thread\n"
+        f"batch {BATCH}, {LAYERS} layers of {WIDTH}, the last as wide as the features; "
+        f"{rounds} rounds of {steps} steps, 1 thread\n"
     )
     print("| features | K | side | ms/step | ratio to summed loss: median | range |\n|---|---|---|---|---|---|")
     for features, num_tasks in itertools.product(FEATURES, (2, 8) if quick else (2, 4, 8, 16)):
         times = measure(num_tasks, features, rounds, steps)
         for name, values in times.items():
             ratios = [value / base for value, base in zip(values, times["summed loss"], strict=True)]
+            spread = f"{statistics.median(ratios):.3f} | {min(ratios):.3f}-{max(ratios):.3f}"
             print(
-                f"| {features} | {num_tasks} | {name} | {1e3 * statistics.median(values):.1f} | {statistics.median(ratios):.3f} "
-                f"| {min(ratios):.3f}-{max(ratios):.3f} |",
-                flush=True,
+                f"| {features} | {num_tasks} | {name} | {1e3 * statistics.median(values):.1f} | {spread} |", flush=True
             )
 
 

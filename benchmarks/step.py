@@ -277,7 +277,7 @@ def build(case: Case) -> tuple[Network, nn.Module, list[Batch]]:
         inputs=read,
         tasks=asked,
         fusion=fusion.Concat(width=case.width),
-        sharing=sharing.Hard(width=case.width),
+        sharing=sharing.Hard(width=case.width, dropout=0.0),
         task_balance=balance.Fixed(),
         modality_balance=balance.NoThrottle(),
     )

@@ -36,7 +36,7 @@ def network() -> Network:
         inputs={"age": (number, number.fit([0.0, 1.0]))},
         tasks={"price": (price, price.fit([0.0, 1.0]))},
         fusion=fusion.Concat(width=2),
-        sharing=sharing.Hard(width=2),
+        sharing=sharing.Hard(width=2, dropout=0.0),
         task_balance=balance.Fixed(),
         modality_balance=balance.NoThrottle(),
     )

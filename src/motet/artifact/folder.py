@@ -22,6 +22,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     listing = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
     content = {**files, MANIFEST: json.dumps({"files": listing}, indent=1, sort_keys=True).encode()}
     try:
+        take_back(folder)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for name, data in content.items():
@@ -36,6 +37,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def read_folder(folder: Path) -> dict[str, bytes]:
     """The files of a folder written by `write_folder`; raises `BundleError` where anything is missing or changed."""
+    with contextlib.suppress(OSError):
+        take_back(folder)
     try:
         listing = json.loads((folder / MANIFEST).read_bytes())["files"]
         expected = {str(name): (str(entry["sha256"]), int(entry["bytes"])) for name, entry in listing.items()}
@@ -75,12 +78,27 @@ def write_file(path: Path, data: bytes) -> None:
         raise RunError(f"{path}: could not write {len(data):,} bytes: {error.strerror or error}") from error
 
 
+def former_of(folder: Path) -> Path:
+    """Where a folder stands for the moment in which it is replaced."""
+    return folder.with_name(f".{folder.name}.former")
+
+
+def take_back(folder: Path) -> None:
+    """After a crash in that moment, the folder as it was before."""
+    if former_of(folder).exists() and not folder.exists():
+        former_of(folder).rename(folder)
+
+
 def _put_in_place(partial: Path, folder: Path) -> None:
-    former = folder.with_name(f".{folder.name}.former")
+    former = former_of(folder)
     shutil.rmtree(former, ignore_errors=True)
-    if folder.exists():
-        folder.rename(former)
-    partial.rename(folder)
+    try:
+        if folder.exists():
+            folder.rename(former)
+        partial.rename(folder)
+    except OSError:
+        take_back(folder)
+        raise
     _sync(folder.parent)
     shutil.rmtree(former, ignore_errors=True)
 

@@ -171,7 +171,7 @@ def _fit(where: str, spec: InputSpec | TaskSpec, fit: Callable[[Iterable[object]
     where = f"{where} (column{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))})"
     first = next(cells, None)
     if first is None and isinstance(spec, InputSpec):
-        what = "names a file that is there" if spec.media else "has it"
+        what = "names a file that is there and inside the root folder" if spec.media else "has it"
         raise DataError(f"{where}: no training row {what}; name another column, or leave this input out")
     try:
         return fit([] if first is None else chain([first], cells))

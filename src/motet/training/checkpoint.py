@@ -93,7 +93,10 @@ class CheckpointFolder:
         return None
 
     def _found(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*"), reverse=True) if self.folder.is_dir() else []
+        """The newest first; one that a crash caught while it was replaced is read all the same."""
+        replaced = [path.name.removeprefix(".").removesuffix(".former") for path in self.folder.glob(".step-*.former")]
+        names = {path.name for path in self.folder.glob("step-*")}.union(replaced)
+        return [self.folder / name for name in sorted(names, reverse=True)]
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
