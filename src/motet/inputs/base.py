@@ -2,12 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from motet.core.component import ComponentSpec, Frozen
@@ -65,10 +65,16 @@ class InputSpec(ComponentSpec, ABC):
     missing: tuple[str, ...] = Field(
         default=(), description="Spellings of an absent cell beside the empty one, e.g. ['NA']."
     )
-    drop: float | Literal["auto"] = Field(
+    drop: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         default="auto",
         description="How often a training row goes without this input, so that the model learns to (0 to <1).",
     )
+
+    @model_validator(mode="after")
+    def _one_way_to_name_columns(self) -> Self:
+        if self.columns is not None and self.column is not None:
+            raise ValueError("give `column` or `columns`, not both")
+        return self
 
     @abstractmethod
     def fit(self, cells: Iterable[object]) -> Preparation:

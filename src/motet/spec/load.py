@@ -161,10 +161,12 @@ def _walk(location: Sequence[Any]) -> tuple[list[str], type[BaseModel] | None]:
         own = model is not None and part in model.model_fields
         if part in _SPECS and len(path) >= _depth(path) > 0 and not own:
             model = _SPECS[part]
-        elif not (isinstance(part, str) and part.startswith(_TYPE_WORDS) and not own):
+        elif own or path in (["inputs"], ["tasks"]) or not _is_type_word(part):
             path.append(str(part))
             if len(path) == 1 and path[0] in _PARAGRAPHS:
                 model = _PARAGRAPHS[path[0]]
+            elif len(path) == _depth(path) and len(_words(path)) == 1:  # a room with one kind has no tag
+                (model,) = ROOMS[str(_room_of(path))].values()
     return path, model
 
 
@@ -181,7 +183,12 @@ _PLAIN_WORDS = {
     "less than or equal to": "at most",
     "greater than": "more than",
 }
-_TYPE_WORDS = ("function-", "literal[", "constrained-", "int", "float", "str", "tuple[", "list[", "dict[")
+
+
+def _is_type_word(part: Any) -> bool:
+    """Whether pydantic added this part of a path, to say which member of a union it tried."""
+    opening = ("function-", "literal[", "constrained-", "tuple[", "list[", "dict[")
+    return isinstance(part, str) and (part in ("int", "float", "str", "bool") or part.startswith(opening))
 
 
 def _words(path: Sequence[str]) -> list[str]:

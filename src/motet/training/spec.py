@@ -19,7 +19,7 @@ class TrainingSpec(Frozen):
     minutes: float | None = Field(default=None, gt=0, description="Stop after this much training time, keeping the best weights.")
     batch_size: Count | Auto = Field(default="auto", description="Rows per forward pass; auto: 32 to 256 by the number of rows.")
     optimizer: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="sgd has momentum 0.9.")
-    learning_rate: Positive | Auto = Field(default="auto", description="The peak; auto: 0.001 for Adam and AdamW, 0.05 for sgd.")
+    learning_rate: Positive | Auto = Field(default="auto", description="The peak; auto: 0.002 for Adam and AdamW, 0.05 for sgd.")
     schedule: Literal["cosine", "linear", "constant"] = Field(default="cosine", description="After the warm-up, down to 0 or not.")
     warmup: float = Field(default=0.05, ge=0, lt=1, description="The fraction of all steps in which the rate rises from 0.")
     weight_decay: float = Field(default=0.01, ge=0, description="On weight matrices only; never on biases, norms and tokens.")
@@ -40,7 +40,7 @@ class TrainingSpec(Frozen):
         auto = {
             "epochs": epochs,
             "batch_size": _auto_batch_size(num_rows),
-            "learning_rate": 0.05 if self.optimizer == "sgd" else 1e-3,
+            "learning_rate": 0.05 if self.optimizer == "sgd" else 2e-3,
             "precision": "bfloat16" if bfloat16 else "float32",
             "device": device,
             "workers": min(4, cores) if streaming else 0,

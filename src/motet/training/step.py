@@ -1,6 +1,7 @@
 """One step: forward passes, one loss per task over the whole step's labels, one ordinary backward each, one update."""
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -88,7 +89,7 @@ def _update(optimizer: torch.optim.Optimizer, clip: float | None) -> bool:
     if not moving:
         return False
     norm = torch.nn.utils.get_total_norm([p.grad for p in moving])
-    if not bool(norm.isfinite()):
+    if not math.isfinite(norm.item()):
         return False
     if clip is not None:
         torch.nn.utils.clip_grads_with_norm_(moving, clip, norm)
