@@ -217,6 +217,7 @@ TRAINING = {
     "accumulate": Change(2),
     "precision": Change("bfloat16"),
     "device": Change("cuda:99", refused="cuda:99"),
+    "average": Change(0.5),
     "patience": Change(1, {"epochs": 4, "learning_rate": 1e-9, "optimizer": "sgd"}),
     "seed": Change(1),
     "tensorboard": Change(True),

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from motet import balance, fusion, inputs, tasks
 from motet.core.errors import SpecError
+from motet.data import read_table
 from motet.run.demo_data import demo_experiment
 from motet.spec import ROOMS, Experiment, load, override, read_document
+from motet.spec.propose import propose
 from motet.spec.schema import experiment_schema, schema_text
 
 REPO = Path(__file__).parents[2]
@@ -93,7 +95,7 @@ def test_every_kind_is_read_by_its_word(room: str, kind: str) -> None:
 MESSAGES: list[tuple[Any, str]] = [
     (None, "expected a mapping with data, inputs and tasks, found nothing"),
     ([1], "expected a mapping with data, inputs and tasks, found [1]"),
-    ({**GOOD, "trainig": {}}, "trainig: there is no field 'trainig'; did you mean 'training'?"),
+    ({**GOOD, "trainig": {}}, "trainig: an experiment has no field 'trainig'; did you mean 'training'?"),
     ({"inputs": GOOD["inputs"], "tasks": GOOD["tasks"]}, "data: this field is needed and was left out"),
     (but("data", {}), "data.train: this field is needed and was left out"),
     (but("data/trian", "x"), "data.trian: 'data' has no field 'trian'; did you mean 'train'?"),
@@ -105,42 +107,96 @@ MESSAGES: list[tuple[Any, str]] = [
     (but("inputs", None), "inputs: expected a mapping, found nothing"),
     (but("inputs", ["photo"]), "inputs: expected a mapping, found ['photo']"),
     (but("inputs/photo", "imge"), "inputs.photo.kind: 'imge' is not an input; did you mean 'image'?"),
-    (but("inputs/photo", {"size": 8}), f"inputs.photo: expected a kind, found {{'size': 8}}; choose from {', '.join(ROOMS['inputs'])}"),
+    (
+        but("inputs/photo", {"size": 8}),
+        f"inputs.photo: expected a kind, found {{'size': 8}}; choose from {', '.join(ROOMS['inputs'])}",
+    ),
     (but("inputs/photo", 3), "inputs.photo: expected a mapping or a word, found 3"),
     (but("inputs/photo", None), "inputs.photo: expected a mapping or a word, found nothing"),
-    (but("inputs/a__b", "image"), "inputs: 'a__b' can not be a name: it is empty, has outer spaces or a double underscore"),
-    (but("inputs/photo", {"kind": "image", "widht": 8}), "inputs.photo.widht: 'photo' has no field 'widht'; did you mean 'width'?"),
-    (but("inputs/strength", {"kind": "image", "widht": 8}), "inputs.strength.widht: 'strength' has no field 'widht'; did you mean 'width'?"),
-    (but("inputs/int", {"kind": "image", "widht": 8}), "inputs.int.widht: 'int' has no field 'widht'; did you mean 'width'?"),
-    (but("inputs/text", {"kind": "image", "widht": 8}), "inputs.text.widht: 'text' has no field 'widht'; did you mean 'width'?"),
+    (
+        but("inputs/a__b", "image"),
+        "inputs: 'a__b' can not be a name: it is empty, has outer spaces or a double underscore",
+    ),
+    (
+        but("inputs/photo", {"kind": "image", "widht": 8}),
+        "inputs.photo.widht: 'photo' has no field 'widht'; did you mean 'width'?",
+    ),
+    (
+        but("inputs/strength", {"kind": "image", "widht": 8}),
+        "inputs.strength.widht: 'strength' has no field 'widht'; did you mean 'width'?",
+    ),
+    (
+        but("inputs/int", {"kind": "image", "widht": 8}),
+        "inputs.int.widht: 'int' has no field 'widht'; did you mean 'width'?",
+    ),
+    (
+        but("inputs/text", {"kind": "image", "widht": 8}),
+        "inputs.text.widht: 'text' has no field 'widht'; did you mean 'width'?",
+    ),
     (but("inputs/photo", {"kind": "image", "width": 0}), "inputs.photo.width: expected at least 1, found 0"),
-    (but("inputs/photo", {"kind": "image", "width": "wide"}), "inputs.photo.width: expected a whole number, found 'wide'"),
-    (but("inputs/photo", {"kind": "image", "flip": "perhaps"}), "inputs.photo.flip: expected true or false, found 'perhaps'"),
-    (but("inputs/photo", {"kind": "image", "drop": 1.5}), "inputs.photo.drop: expected less than 1 or 'auto', found 1.5"),
-    (but("inputs/review/encoder/layer", 3), "inputs.review.encoder.layer: 'encoder' has no field 'layer'; did you mean 'layers'?"),
-    (but("inputs/review/encoder", "lstm"), "inputs.review.encoder.kind: 'lstm' is not a kind; choose from gru, transformer"),
+    (
+        but("inputs/photo", {"kind": "image", "width": "wide"}),
+        "inputs.photo.width: expected a whole number, found 'wide'",
+    ),
+    (
+        but("inputs/photo", {"kind": "image", "flip": "perhaps"}),
+        "inputs.photo.flip: expected true or false, found 'perhaps'",
+    ),
+    (
+        but("inputs/photo", {"kind": "image", "drop": 1.5}),
+        "inputs.photo.drop: expected less than 1 or 'auto', found 1.5",
+    ),
+    (
+        but("inputs/review/encoder/layer", 3),
+        "inputs.review.encoder.layer: 'encoder' has no field 'layer'; did you mean 'layers'?",
+    ),
+    (
+        but("inputs/review/encoder", "lstm"),
+        "inputs.review.encoder.kind: 'lstm' is not a kind; choose from gru, transformer",
+    ),
     (but("inputs/review/width", 9), "inputs.review: the 4 heads of the transformer must divide the width 9"),
-    (but("inputs/photo", {"kind": "image", "column": "a", "columns": ["b"]}), "inputs.photo: give `column` or `columns`, not both"),
+    (
+        but("inputs/photo", {"kind": "image", "column": "a", "columns": ["b"]}),
+        "inputs.photo: give `column` or `columns`, not both",
+    ),
     (but("tasks/rating", "regresion"), "tasks.rating.kind: 'regresion' is not a task; did you mean 'regression'?"),
-    (but("tasks/rating", {"kind": "regression", "intervall": 1}), "tasks.rating.intervall: 'rating' has no field 'intervall'; did you mean 'interval'?"),
+    (
+        but("tasks/rating", {"kind": "regression", "intervall": 1}),
+        "tasks.rating.intervall: 'rating' has no field 'intervall'; did you mean 'interval'?",
+    ),
     (but("tasks/sold/weight", 0), "tasks.sold.weight: expected more than 0, found 0"),
-    (but("tasks/sold/metric", "acuracy"), "tasks.sold.metric: binary has no metric 'acuracy'; did you mean 'accuracy'?"),
+    (
+        but("tasks/sold/metric", "acuracy"),
+        "tasks.sold.metric: binary has no metric 'acuracy'; did you mean 'accuracy'?",
+    ),
     (but("fusion", "gatd"), f"fusion.kind: 'gatd' is not a fusion; choose from {', '.join(ROOMS['fusion'])}"),
     (but("fusion/widht", 4), "fusion.widht: 'fusion' has no field 'widht'; did you mean 'width'?"),
-    (but("fusion", {"kind": "late", "weights": "lerned"}), "fusion.weights: expected 'mean' or 'learned' or a mapping, found 'lerned'"),
+    (
+        but("fusion", {"kind": "late", "weights": "lerned"}),
+        "fusion.weights: expected 'mean' or 'learned' or a mapping, found 'lerned'",
+    ),
     (but("sharing", "hrd"), "sharing.kind: 'hrd' is not a way of sharing; did you mean 'hard'?"),
     (but("sharing", {"widht": 3}), "sharing.widht: 'sharing' has no field 'widht'; did you mean 'width'?"),
     (but("balance/task", "mgda"), "balance.task: 'balance' has no field 'task'; did you mean 'tasks'?"),
     (but("balance/tasks", "mgd"), "balance.tasks.kind: 'mgd' is not a task balancer; did you mean 'mgda'?"),
-    (but("balance/tasks", {"kind": "mgda", "scal": 3}), "balance.tasks.scal: 'tasks' has no field 'scal'; did you mean 'scale'?"),
-    (but("balance/modalities", "non"), "balance.modalities.kind: 'non' is not a modality balancer; did you mean 'none'?"),
+    (
+        but("balance/tasks", {"kind": "mgda", "scal": 3}),
+        "balance.tasks.scal: 'tasks' has no field 'scal'; did you mean 'scale'?",
+    ),
+    (
+        but("balance/modalities", "non"),
+        "balance.modalities.kind: 'non' is not a modality balancer; did you mean 'none'?",
+    ),
     (but("training/epochs", 0), "training.epochs: expected at least 1 or 'auto', found 0"),
     (but("training/epochs", "many"), "training.epochs: expected a whole number or 'auto', found 'many'"),
     (but("training/learning_rate", -1), "training.learning_rate: expected more than 0 or 'auto', found -1"),
-    (but("training/learning_rate", float("nan")), "training.learning_rate: expected a finite number or 'auto', found nan"),
+    (
+        but("training/learning_rate", float("nan")),
+        "training.learning_rate: expected a finite number or 'auto', found nan",
+    ),
     (but("training/optimizer", "adamm"), "training.optimizer: expected 'adamw', 'adam' or 'sgd', found 'adamm'"),
     (but("training/epochs", "x" * 200), f"training.epochs: expected a whole number or 'auto', found '{'x' * 56}..."),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("document", "message"), MESSAGES, ids=[message.split(":")[0] for _, message in MESSAGES])
@@ -173,8 +229,8 @@ def test_a_component_of_ones_own_is_taken_and_another_rooms_is_not() -> None:
         ("e.yaml", "data: a.csv\ndata: b.csv\n", r"e\.yaml:2: 'data' is written twice; keep one"),
         ("e.yaml", "data: [\n", r"e\.yaml:2:1: not YAML: "),
         ("e.yaml", "data: !!python/object:os.system x\n", r"e\.yaml:1:7: not YAML: could not determine a constructor"),
-        ("e.yaml", "a: &x [*x]\n", r"e\.yaml: "),
-        ("e.yaml", "? [a, b]\n: c\n", r"e\.yaml"),
+        ("e.yaml", "a: &x [*x]\n", r"e\.yaml:1:4: not YAML: found unconstructable"),
+        ("e.yaml", "? [a, b]\n: c\n", r"e\.yaml:1: expected a plain name before the colon"),
         ("e.json", '{"data": }', r"e\.json:1:10: not JSON: Expecting value"),
         ("e.json", '{"data": 1, "data": 2}', r"e\.json: 'data' is written twice; keep one"),
         ("e.json", "[1]", r"e\.json: expected a mapping with data, inputs and tasks, found \[1\]"),
@@ -275,9 +331,15 @@ def test_the_schema_takes_what_the_loader_takes(document: dict[str, Any]) -> Non
     assert fits(load(document).model_dump(mode="json"), experiment_schema())
 
 
-@pytest.mark.parametrize("path", sorted((REPO / "examples").rglob("*.yaml")), ids=lambda path: path.name)
-def test_the_schema_takes_the_examples(path: Path) -> None:
-    assert fits(read_document(path), experiment_schema())
+def test_the_schema_takes_what_the_pages_show_and_init_writes(tmp_path: Path) -> None:
+    pages = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+    blocks = [block for page in pages for block in re.findall(r"```yaml[^\n]*\n(.*?)```", page.read_text(), re.DOTALL)]
+    documents = [document for document in map(yaml.safe_load, blocks) if {"data", "inputs", "tasks"} <= set(document)]
+    assert documents
+    rows = [{"size": i % 5 + 0.5, "good": i % 2, "note": f"a note of some length {i}"} for i in range(20)]
+    written = propose(read_table(rows), path=Path("t.csv"), folder=tmp_path, tasks=["good"])
+    for document in [*documents, yaml.safe_load(written)]:
+        assert fits(document, experiment_schema()), document
 
 
 SAID_BY_PYTHON_ALONE = (

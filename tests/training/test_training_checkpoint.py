@@ -70,7 +70,7 @@ def trained(steps: int) -> tuple[nn.Module, torch.optim.Optimizer]:
 
 def save(folder: Path, step: int) -> None:
     model, optimizer = trained(step)
-    CheckpointFolder(folder).save(Position(step=step), model, optimizer, None)
+    CheckpointFolder(folder).save(Position(step=step), model, optimizer, average={}, best={})
 
 
 def loaded(folder: Path) -> int:
@@ -78,9 +78,9 @@ def loaded(folder: Path) -> int:
     model, optimizer = trained(1)
     found = CheckpointFolder(folder).load(model, optimizer)
     assert found is not None
-    expected, _ = trained(found[0].step)
+    expected, _ = trained(found.position.step)
     assert torch.equal(model.weight, expected.weight)  # type: ignore[arg-type]
-    return found[0].step
+    return found.position.step
 
 
 EVERYWHERE = pytest.mark.parametrize(
@@ -183,14 +183,15 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     position = Position(epoch=2, batch=5, step=3, best_gain=0.25, skipped={"price": 4}, loss_sums={"price": 0.1})
     best = {"weight": torch.arange(3.0)}
     torch.manual_seed(7)
-    CheckpointFolder(tmp_path).save(position, model, optimizer, best)
+    average = {"weight": torch.arange(4.0)}
+    CheckpointFolder(tmp_path).save(position, model, optimizer, average=average, best=best)
     drawn = torch.rand(3)
     other, fresh = trained(1)
     found = CheckpointFolder(tmp_path).load(other, fresh)
     assert found is not None
-    assert found[0] == position
-    assert found[1] is not None
-    assert torch.equal(found[1]["weight"], best["weight"])
+    assert found.position == position
+    assert torch.equal(found.best["weight"], best["weight"])
+    assert torch.equal(found.average["weight"], average["weight"])
     assert torch.equal(torch.rand(3), drawn)
     ours, theirs = optimizer.state_dict(), fresh.state_dict()
     assert ours["param_groups"][0] | {"betas": [0.9, 0.999]} == theirs["param_groups"][0]

@@ -15,7 +15,11 @@ from motet.training import StepResult, TrainingSpec, build_optimizer, train_step
 
 SPEC = TrainingSpec(learning_rate=0.01)
 BALANCERS: tuple[BalancerSpec, ...] = (balance.Fixed(), balance.Uncertainty(), balance.MGDA())
-FUSIONS: tuple[FusionSpec, ...] = (fusion.Concat(width=4), fusion.Late(width=4, auxiliary=0.5), fusion.Weighted(width=4))
+FUSIONS: tuple[FusionSpec, ...] = (
+    fusion.Concat(width=4),
+    fusion.Late(width=4, auxiliary=0.5),
+    fusion.Weighted(width=4),
+)
 
 
 def network(*, joined: FusionSpec = FUSIONS[0], balancer: BalancerSpec = BALANCERS[0], seed: int = 0) -> Network:
@@ -42,9 +46,13 @@ def batch(num_rows: int, *, seed: int = 0, labelled: float = 0.7) -> Batch:
         return torch.rand(num_rows, generator=generator) < share
 
     features = {
-        name: Cells({"features": torch.randn(num_rows, 1, generator=generator)}, present(0.8)) for name in ("age", "size")
+        name: Cells({"features": torch.randn(num_rows, 1, generator=generator)}, present(0.8))
+        for name in ("age", "size")
     }
-    numbers = {"sold": torch.rand(num_rows, generator=generator).round(), "price": torch.randn(num_rows, generator=generator)}
+    numbers = {
+        "sold": torch.rand(num_rows, generator=generator).round(),
+        "price": torch.randn(num_rows, generator=generator),
+    }
     targets = {name: Cells({"target": target}, present(labelled)) for name, target in numbers.items()}
     classes = torch.randint(3, (num_rows,), generator=generator)
     return Batch(features, targets | {"kind": Cells({"target": classes}, present(labelled))}, torch.arange(num_rows))

@@ -32,7 +32,10 @@ def check_experiment(experiment: Experiment, *, base: Path, sample: int | None, 
     if sample is not None and sample < len(rows):
         rows = np.unique(np.linspace(0, len(rows) - 1, sample).round().astype(np.int64))
     problems = verify(
-        fitted.table, rows, inputs | targets, root=fitted.root,
+        fitted.table,
+        rows,
+        inputs | targets,
+        root=fitted.root,
         progress=lambda done, total: progress.stage("reading cells", done, total),
     )
     return Checked(tuple(str(problem) for problem in problems), fitted.warnings, _summary(fitted, len(rows)))

@@ -47,9 +47,7 @@ class Evaluated:
     answers: bytes
 
 
-def evaluate_run(
-    prepared: Prepared, network: Network, position: Position, *, progress: Progress
-) -> Evaluated:
+def evaluate_run(prepared: Prepared, network: Network, position: Position, *, progress: Progress) -> Evaluated:
     """Score the test rows, or the validation rows where there are none; the test rows are read here and nowhere else."""
     fitted = prepared.fitted
     part: Literal["test", "valid"] = "test" if len(fitted.splits.test) else "valid"
@@ -64,13 +62,17 @@ def evaluate_run(
     for task, (spec, codec) in fitted.tasks.items():
         output, target = found.scored(task)
         results[task] = TaskResult(
-            kind=spec.kind, primary=spec.primary, scores=score(codec, output, target, seed=seed),
-            baseline=baseline(codec, constants[task], target), rows=len(target),
+            kind=spec.kind,
+            primary=spec.primary,
+            scores=score(codec, output, target, seed=seed),
+            baseline=baseline(codec, constants[task], target),
+            rows=len(target),
         )
         labelled = found.rows[found.labelled[task]].tolist()
         details[task] = details_of(codec, output, target, labelled, seed=seed, place=place, show=show)
     report = build_report(
-        rows_scored=part, tasks=results,
+        rows_scored=part,
+        tasks=results,
         present_fraction={name: float(present.float().mean()) for name, present in found.present.items()},
         contributions=_contributions(prepared, network, rows, position),
         training=_facts(fitted, position),
@@ -89,8 +91,11 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
         if task in found.targets and bool(found.labelled[task].any()):
             output, target = found.scored(task)
             results[task] = TaskResult(
-                kind=spec.kind, primary=spec.primary, scores=score(codec, output, target, seed=0),
-                baseline=baseline(codec, codec.prior(target), target), rows=len(target),
+                kind=spec.kind,
+                primary=spec.primary,
+                scores=score(codec, output, target, seed=0),
+                baseline=baseline(codec, codec.prior(target), target),
+                rows=len(target),
             )
     present = {name: float(cells.float().mean()) for name, cells in found.present.items()}
     return Report(
@@ -129,7 +134,9 @@ def _contributions(prepared: Prepared, network: Network, rows: np.ndarray, posit
     names = sorted(prepared.fitted.inputs)
     subsets = subsets_of(names)
     affordable = int(0.1 * 3 * position.rows_seen / (1 + 0.5 * len(subsets)))
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, max(50, min(CONTRIBUTION_ROWS, affordable, len(rows)))).astype(int))]
+    chosen = rows[
+        np.unique(np.linspace(0, len(rows) - 1, max(50, min(CONTRIBUTION_ROWS, affordable, len(rows)))).astype(int))
+    ]
     absent = [[name for name in names if name not in subset] for subset in subsets]
     collected = collect(network, batches_of(prepared.dataset, chosen), absent=absent)
     outputs = {subset: found.outputs for subset, found in zip(subsets, collected, strict=True)}
@@ -147,9 +154,14 @@ def _facts(fitted: Fitted, position: Position) -> dict[str, Any]:
     splits = fitted.splits
     return {
         "rows": {"train": len(splits.train), "valid": len(splits.valid), "test": len(splits.test)},
-        "epochs": position.epoch, "best_epoch": position.best_epoch, "steps": position.step,
-        "seconds": round(position.seconds, 1), "skipped_steps": position.skipped, "gain": position.best_gain,
-        "seed": fitted.experiment.training.seed, "warnings": list(fitted.warnings),
+        "epochs": position.epoch,
+        "best_epoch": position.best_epoch,
+        "steps": position.step,
+        "seconds": round(position.seconds, 1),
+        "skipped_steps": position.skipped,
+        "gain": position.best_gain,
+        "seed": fitted.experiment.training.seed,
+        "warnings": list(fitted.warnings),
     }
 
 
@@ -161,4 +173,6 @@ def _placer(table: Table) -> Any:
     return place
 
 
-_DETAILS: TypeAdapter[dict[str, Details]] = TypeAdapter(dict[str, Details], config=ConfigDict(ser_json_inf_nan="constants"))
+_DETAILS: TypeAdapter[dict[str, Details]] = TypeAdapter(
+    dict[str, Details], config=ConfigDict(ser_json_inf_nan="constants")
+)

@@ -35,9 +35,7 @@ class Outcome:
     already_done: bool = False
 
 
-def run_experiment(
-    experiment: Experiment, *, out: Path, base: Path, resume: bool, progress: Progress
-) -> Outcome:
+def run_experiment(experiment: Experiment, *, out: Path, base: Path, resume: bool, progress: Progress) -> Outcome:
     """Train and evaluate into `out`; nothing is written there before the data is known to be good.
 
     Raises `SpecError` when `out` holds a run and `resume` is False, or holds the run of another experiment.
@@ -81,10 +79,16 @@ def train(prepared: Prepared, network: Network, *, out: Path, resume: bool, prog
 
     with tracker(out / "tensorboard", wanted=spec.tensorboard) as watch, loader:
         loop = Loop(
-            network, build_optimizer(network, spec), spec, batches=batches, batches_per_epoch=len(order),
+            network,
+            build_optimizer(network, spec),
+            spec,
+            batches=batches,
+            batches_per_epoch=len(order),
             priorities={task: one.weight for task, (one, _) in fitted.tasks.items()},
-            validate=validator(prepared, baseline), checkpoints=CheckpointFolder(out / "checkpoints"),
-            progress=progress, watch=watch,
+            validate=validator(prepared, baseline),
+            checkpoints=CheckpointFolder(out / "checkpoints"),
+            progress=progress,
+            watch=watch,
         )
         resumed = resume and loop.restore()
         with RunLog(out / LOG, keep_bytes=loop.position.log_bytes) as log:

@@ -20,7 +20,9 @@ from motet.training import Validation
 def priors(prepared: Prepared) -> dict[str, Tensor]:
     """The constant output that fits each task's training labels best: the trivial baseline."""
     rows = prepared.fitted.splits.train
-    return {task: codec.prior(labels(prepared.dataset, rows, task)) for task, (_, codec) in prepared.fitted.tasks.items()}
+    return {
+        task: codec.prior(labels(prepared.dataset, rows, task)) for task, (_, codec) in prepared.fitted.tasks.items()
+    }
 
 
 def labels(dataset: Dataset, rows: np.ndarray, task: str) -> Tensor:
@@ -103,9 +105,7 @@ def relative_gain(value: float, trivial: float, metric: Metric) -> float:
 
 def calibrate(prepared: Prepared, collected: Collected) -> dict[str, Codec]:
     """Every codec with its intervals fitted on these held-out rows."""
-    return {
-        task: codec.calibrated(*collected.scored(task)) for task, (_, codec) in prepared.fitted.tasks.items()
-    }
+    return {task: codec.calibrated(*collected.scored(task)) for task, (_, codec) in prepared.fitted.tasks.items()}
 
 
 def start_from_priors(network: Network, baseline: Mapping[str, Tensor]) -> None:

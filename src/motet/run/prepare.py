@@ -10,7 +10,7 @@ import numpy as np
 
 from motet.core.errors import DataError, SpecError
 from motet.core.flow import Column
-from motet.data import DataSpec, Dataset, Problem, Splits, Table, leakage, load_data, present_cells, read_cells
+from motet.data import Dataset, DataSpec, Problem, Splits, Table, leakage, load_data, present_cells, read_cells
 from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
 from motet.model.assemble import drop_rate
@@ -73,7 +73,9 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
             table, named_columns(name, one), splits.train, media=one.media, missing=one.missing, root=root
         )
         preparations[name] = _fit(f"inputs.{name}", one, one.fit, cells)
-        inputs[name] = one.resolved(preparations[name]).model_copy(update={"drop": drop_rate(one, num_inputs=len(inputs))})
+        inputs[name] = one.resolved(preparations[name]).model_copy(
+            update={"drop": drop_rate(one, num_inputs=len(inputs))}
+        )
     for name, job in tasks.items():
         cells = present_cells(table, named_columns(name, job), splits.train, missing=job.missing)
         codecs[name] = _fit(f"tasks.{name}", job, job.fit, cells)
@@ -100,15 +102,22 @@ def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepar
     inputs, targets = fitted.columns
     spec = experiment.data
     store = read_cells(
-        fitted.table, rows, inputs | targets, root=fitted.root, on_bad_cell=spec.on_bad_cell,
+        fitted.table,
+        rows,
+        inputs | targets,
+        root=fitted.root,
+        on_bad_cell=spec.on_bad_cell,
         max_bad_fraction=spec.max_bad_fraction,
         progress=lambda done, total: progress.stage("reading cells", done, total),
     )
     _report_skipped(store.problems, progress)
     device = pick_device(experiment.training.device)
     training = experiment.training.resolved(
-        num_rows=len(fitted.splits.train), streaming=any(column.items is None for column in store.columns.values()), device=str(device),
-        bfloat16=has_bfloat16(device), cores=num_cores(),
+        num_rows=len(fitted.splits.train),
+        streaming=any(column.items is None for column in store.columns.values()),
+        device=str(device),
+        bfloat16=has_bfloat16(device),
+        cores=num_cores(),
     )
     data = spec.model_copy(update=_absolute(spec, base) | {"root": fitted.root and str(fitted.root.resolve())})
     resolved = fitted.experiment.model_copy(update={"training": training, "data": data})

@@ -58,7 +58,9 @@ class Report:
         header = ("task", "metric", "value", "95 % interval", "baseline", "rows")
         lines = [header, *(self._line(task) for task in self.content["tasks"])]
         widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-        table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+        table = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        ]
         return "\n".join([f"scored on the {self.content['rows_scored']} rows", *table])
 
     def _line(self, task: str) -> tuple[str, ...]:

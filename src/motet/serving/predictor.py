@@ -50,7 +50,9 @@ class Predictor:
         table = read_table(rows)
         return _like(rows, self._answered(table, root))
 
-    def outputs(self, table: Table, *, root: str | Path | None = None, absent: Sequence[Sequence[str]] = ((),)) -> list[Collected]:
+    def outputs(
+        self, table: Table, *, root: str | Path | None = None, absent: Sequence[Sequence[str]] = ((),)
+    ) -> list[Collected]:
         """Outputs and targets for every row of a table that may hold labels, once per set of inputs taken away."""
         columns = task_columns(self.tasks)
         targets = {name: column for name, column in columns.items() if set(column.names) <= set(table.column_names)}
@@ -75,7 +77,11 @@ class Predictor:
         rows = np.arange(table.num_rows, dtype=np.int64)
         try:
             store = read_cells(
-                table, rows, inputs | targets, root=fence, on_bad_cell=self.facts["on_bad_cell"],
+                table,
+                rows,
+                inputs | targets,
+                root=fence,
+                on_bad_cell=self.facts["on_bad_cell"],
                 max_bad_fraction=self.facts["max_bad_fraction"],
             )
         except BadCells as error:
@@ -86,9 +92,7 @@ class Predictor:
             yield dataset.batch(rows[start : start + BATCH], epoch=None)
 
 
-def answer_table(
-    table: Table, collected: Collected, codecs: Mapping[str, Codec], *, id_column: str | None
-) -> pa.Table:
+def answer_table(table: Table, collected: Collected, codecs: Mapping[str, Codec], *, id_column: str | None) -> pa.Table:
     """The decoded answers for the collected rows of a table, after a first column that names the row."""
     rows = collected.rows.numpy()
     if id_column in table.column_names:
@@ -104,7 +108,9 @@ def _with_absent_columns(table: Table, columns: dict[str, Column]) -> Table:
     names = [name for column in columns.values() for name in column.names]
     lacking = [name for name in names if name not in table.column_names]
     if len(lacking) == len(names):
-        raise DataError(f"{table.parts[0].name}: has none of the model's input columns; expected {', '.join(names[:12])}")
+        raise DataError(
+            f"{table.parts[0].name}: has none of the model's input columns; expected {', '.join(names[:12])}"
+        )
     arrow = table.arrow
     for name in lacking:
         arrow = arrow.append_column(name, pa.nulls(arrow.num_rows))

@@ -54,5 +54,7 @@ def restore(bundle: Bundle) -> Restored:
     return Restored(network.eval(), inputs, tasks, bundle.facts)
 
 
-def _fitted(adapter: TypeAdapter[Any], specs: Any, states: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Any, Any]]:
+def _fitted(
+    adapter: TypeAdapter[Any], specs: Any, states: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[Any, Any]]:
     return {name: (spec, spec.restore(dict(states[name]))) for name, spec in adapter.validate_python(specs).items()}

@@ -17,7 +17,9 @@ def write_predictions(predictor: Predictor, data: Any, path: Path, *, root: str 
     """Answer `data` into `path`; how many rows that were. Raises `SpecError` for a suffix it can not write."""
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
-        raise SpecError(f"{path}: predictions are written as {', '.join(_WRITERS)}, not as {path.suffix or 'a file without suffix'}")
+        raise SpecError(
+            f"{path}: predictions are written as {', '.join(_WRITERS)}, not as {path.suffix or 'a file without suffix'}"
+        )
     answered = predictor.predict(data, root=root)
     table = answered if isinstance(answered, pa.Table) else pa.table(answered)
     write_file(path, writer(table))

@@ -35,7 +35,9 @@ Task = Annotated[AnyTask, _or_own(TaskSpec), _DUMP]
 class Balance(Frozen):
     """Who may move what is shared, and how much: between the tasks, and between the inputs."""
 
-    tasks: Annotated[AnyTaskBalancer, _or_own(BalancerSpec), _DUMP] = Field(default=Fixed(), description="Between the tasks.")
+    tasks: Annotated[AnyTaskBalancer, _or_own(BalancerSpec), _DUMP] = Field(
+        default=Fixed(), description="Between the tasks."
+    )
     modalities: Annotated[AnyModalityBalancer, _or_own(ThrottleSpec), _DUMP] = Field(
         default=NoThrottle(), description="Between the inputs."
     )
@@ -52,7 +54,9 @@ class Experiment(Frozen):
     data: DataSpec = Field(description="Where the rows are and how they are split.")
     inputs: dict[str, Input] = Field(min_length=1, description="What the model is given, by name.")
     tasks: dict[str, Task] = Field(min_length=1, description="What the model answers, by name.")
-    fusion: Annotated[AnyFusion, _or_own(FusionSpec), _DUMP] = Field(default=Concat(), description="How inputs become one.")
+    fusion: Annotated[AnyFusion, _or_own(FusionSpec), _DUMP] = Field(
+        default=Concat(), description="How inputs become one."
+    )
     sharing: Annotated[AnySharing, _or_own(SharingSpec), _DUMP] = Field(
         Hard(), description="What tasks have in common."
     )

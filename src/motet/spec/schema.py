@@ -50,6 +50,6 @@ def _with_words(node: Any) -> Any:
 
 
 def _or_word(node: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
-    outside = {name: node[name] for name in ("description", "default") if name in node}
+    outside: dict[str, Any] = {name: node[name] for name in ("description", "default") if name in node}
     inside = {name: part for name, part in node.items() if name not in outside}
     return {**outside, "anyOf": [{"enum": sorted(words)}, inside]}

@@ -36,6 +36,18 @@ class Position:
     loss_counts: dict[str, int] = field(default_factory=dict)
 
 
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a checkpoint held beside network and optimiser: the position, the average, and the best weights so far."""
+
+    position: Position
+    average: Tensors
+    best: Tensors
+
+
 class CheckpointFolder:
     """The checkpoints of one run: `save` adds one and drops the oldest, `load` takes the newest that is whole."""
 
@@ -45,11 +57,12 @@ class CheckpointFolder:
         """What was wrong with the newer checkpoints that `load` found damaged."""
 
     def save(
-        self, position: Position, network: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor] | None
+        self, position: Position, network: nn.Module, optimizer: torch.optim.Optimizer, *, average: Tensors, best: Tensors
     ) -> None:
-        """Write a checkpoint; the former ones stay until it is whole on the disk."""
+        """Write a checkpoint; the former ones stay until it is whole on the disk. `average` and `best` may be empty."""
         from safetensors.torch import save
 
+        kept = {"average": average, "best": best}
         tensors, plain = _split_optimizer(optimizer.state_dict())
         files = {
             "weights.safetensors": save(_contiguous(network.state_dict())),
@@ -57,14 +70,13 @@ class CheckpointFolder:
             "random.safetensors": save(_random_state()),
             "state.json": json.dumps({"position": asdict(position), "optimizer": plain}, sort_keys=True).encode(),
         }
-        if best is not None:
-            files["best.safetensors"] = save(_contiguous(best))
+        files |= {f"{name}.safetensors": save(_contiguous(one)) for name, one in kept.items() if one}
         write_folder(self.folder / f"step-{position.step:09d}{'-done' if position.done else ''}", files)
         for old in self._found()[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 
-    def load(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Position, dict[str, Tensor] | None] | None:
-        """Restore the newest whole checkpoint; None where there never was one.
+    def load(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> Restored | None:
+        """Restore network, optimiser and random streams from the newest whole checkpoint; None where there never was one.
 
         Raises `BundleError` when there are checkpoints and every one is damaged: starting over would lose the run.
         """
@@ -77,8 +89,8 @@ class CheckpointFolder:
         network.load_state_dict(load(files["weights.safetensors"]))
         optimizer.load_state_dict(_join_optimizer(load(files["optimizer.safetensors"]), state["optimizer"]))
         _restore_random(load(files["random.safetensors"]))
-        best = load(files["best.safetensors"]) if "best.safetensors" in files else None
-        return Position(**state["position"]), best
+        kept = {name: load(files[f"{name}.safetensors"]) for name in ("average", "best") if f"{name}.safetensors" in files}
+        return Restored(Position(**state["position"]), kept.get("average", {}), kept.get("best", {}))
 
     def _newest_whole(self) -> dict[str, bytes] | None:
         self.passed_over = []

@@ -15,6 +15,7 @@ from torch import Tensor
 from motet.core.errors import RunError
 from motet.core.flow import Batch
 from motet.model.network import Network
+from motet.training.average import WeightAverage
 from motet.training.checkpoint import CheckpointFolder, Position
 from motet.training.log import RunLog
 from motet.training.optimizer import rate_at, set_rate
@@ -67,7 +68,8 @@ class Loop:
         self.priorities, self.validate = priorities, validate
         self.checkpoints, self.progress, self.watch = checkpoints, progress, watch
         self.position = Position()
-        self.best: dict[str, Tensor] | None = None
+        self.average = WeightAverage(network, decay=spec.average)
+        self.best: Mapping[str, Tensor] = {}
         self.device = next(network.parameters()).device
         self.steps_per_epoch = math.ceil(batches_per_epoch / spec.accumulate)
         self.num_steps = self.steps_per_epoch * int(spec.epochs)
@@ -80,7 +82,8 @@ class Loop:
         found = self.checkpoints.load(self.network, self.optimizer)
         if found is None:
             return False
-        self.position, self.best = found
+        self.position, self.best = found.position, found.best
+        self.average.restore(found.average)
         return True
 
     def run(self, log: RunLog) -> None:
@@ -89,8 +92,7 @@ class Loop:
         with _stop_asked() as stop:
             while not self.position.done:
                 self._epoch(log, stop)
-        if self.best is not None:
-            self.network.load_state_dict(self.best)
+        self.network.load_state_dict(self.best)
 
     def _epoch(self, log: RunLog, stop: threading.Event) -> None:
         position = self.position
@@ -127,6 +129,7 @@ class Loop:
         position.batch += len(group)
         position.rows_seen += sum(len(batch.rows) for batch in group)
         self._count(result)
+        self.average.update(step=position.step - 1)
         line = {"step": position.step, "epoch": position.epoch + 1, "losses": result.losses}
         line |= {"penalties": result.penalties} if result.penalties else {}
         line |= {"skipped": _skipped(result)} if _skipped(result) else {}
@@ -155,11 +158,12 @@ class Loop:
         position = self.position
         means = {task: position.loss_sums[task] / count for task, count in position.loss_counts.items()}
         self.network.junction.epoch_end(means)
-        validation = None if self.validate is None else self.validate(self.network)
+        with self.average.applied():
+            validation = None if self.validate is None else self.validate(self.network)
+            self._judge(validation)
         line = {"step": position.step, "epoch": position.epoch + 1, "train": means}
         text = "  ".join(f"{task} loss {loss:.4f}" for task, loss in means.items())
         if validation is not None:
-            self._judge(validation)
             line |= {"valid": {task: dict(scores) for task, scores in validation.scores.items()}, "gain": validation.gain}
             text = validation.text + ("  *" if position.best_epoch == position.epoch + 1 else "")
             curves = {f"{t}/{m}": value for t, scores in validation.scores.items() for m, value in scores.items()}
@@ -173,13 +177,17 @@ class Loop:
         out_of_patience = patience is not None and position.stale_epochs >= int(patience)
         position.done = position.epoch >= int(self.spec.epochs) or out_of_patience or self._out_of_time()
 
-    def _judge(self, validation: Validation) -> None:
-        """Of equal gains the later one is kept: a rank metric is perfect early, long before the losses are low."""
+    def _judge(self, validation: Validation | None) -> None:
+        """Keep the weights if they are the best so far; the last ones where nothing is validated.
+
+        Of equal gains the later one is kept: a rank metric is perfect early, long before the losses are low.
+        """
         position = self.position
-        gained = position.best_gain is None or validation.gain > position.best_gain
+        gain = None if validation is None else validation.gain
+        gained = gain is None or position.best_gain is None or gain > position.best_gain
         position.stale_epochs = 0 if gained else position.stale_epochs + 1
-        if gained or validation.gain == position.best_gain:
-            position.best_gain, position.best_epoch = validation.gain, position.epoch + 1
+        if gained or gain == position.best_gain:
+            position.best_gain, position.best_epoch = gain, position.epoch + 1
             self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def _checkpoint_is_due(self) -> bool:
@@ -191,7 +199,9 @@ class Loop:
         self.position.log_bytes = log.sync()
         self.position.seconds = self._seconds()
         self._started_at = begun
-        self.checkpoints.save(self.position, self.network, self.optimizer, self.best)
+        self.checkpoints.save(
+            self.position, self.network, self.optimizer, average=self.average.tensors(), best=self.best
+        )
         self._saved_at = time.monotonic()
         self._save_cost = self._saved_at - begun
 

@@ -22,6 +22,9 @@ class TrainingSpec(Frozen):
     learning_rate: Positive | Auto = Field(default="auto", description="The peak; auto: 0.002 for Adam and AdamW, 0.05 for sgd.")
     schedule: Literal["cosine", "linear", "constant"] = Field(default="cosine", description="After the warm-up, down to 0 or not.")
     warmup: float = Field(default=0.05, ge=0, lt=1, description="The fraction of all steps in which the rate rises from 0.")
+    average: float = Field(
+        default=0.998, ge=0, lt=1, description="Decay of the moving average of the weights that is kept; 0 for none."
+    )
     weight_decay: float = Field(default=0.01, ge=0, description="On weight matrices only; never on biases, norms and tokens.")
     clip: float | None = Field(default=1.0, gt=0, description="The largest gradient norm of a step; null for none.")
     accumulate: int = Field(default=1, ge=1, description="Forward passes per step: rows per step = batch_size x accumulate.")
