@@ -16,7 +16,6 @@ help: ## this list
 
 demo: $(VENV)/.installed ## make data, train on it, evaluate, write a report
 	@$(ALONE) $(BIN)/motet demo
-	@echo "The report: runs/demo/report.html"
 
 test: $(VENV)/.installed-dev ## run the test suite; ARGS="-k fusion" narrows it
 	@$(ALONE) $(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)

@@ -35,8 +35,24 @@ _HOMES = {
 _ROOMS = ("balance", "fusion", "inputs", "sharing", "tasks")
 
 __all__ = [
-    "Balance", "DataSpec", "Experiment", "MotetEstimator", "TrainingSpec", "balance", "check", "demo", "evaluate", "fit",
-    "fusion", "init", "inputs", "load", "predict", "report", "sharing", "tasks",
+    "Balance",
+    "DataSpec",
+    "Experiment",
+    "MotetEstimator",
+    "TrainingSpec",
+    "balance",
+    "check",
+    "demo",
+    "evaluate",
+    "fit",
+    "fusion",
+    "init",
+    "inputs",
+    "load",
+    "predict",
+    "report",
+    "sharing",
+    "tasks",
 ]
 
 

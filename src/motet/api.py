@@ -11,9 +11,9 @@ from motet.artifact import write_file
 from motet.core.checks import did_you_mean
 from motet.core.errors import DataError, SpecError
 from motet.run import demo as demo_run
+from motet.run.check import Checked, check_experiment
 from motet.run.evaluate import evaluate_table, report_again
 from motet.run.experiment import Outcome, run_experiment
-from motet.run.check import Checked, check_experiment
 from motet.run.report import Report
 from motet.serving import Predictor
 from motet.serving.write import write_predictions
@@ -88,9 +88,7 @@ def load(folder: str | Path) -> Predictor:
     return Predictor.load(folder)
 
 
-def evaluate(
-    model: "Predictor | str | Path", data: Any = None, *, root: str | Path | None = None
-) -> Report:
+def evaluate(model: "Predictor | str | Path", data: Any = None, *, root: str | Path | None = None) -> Report:
     """Score a model on a table with labels, with 95 % bootstrap intervals: `report["rating"]["mae"].value / .low / .high`.
 
     Without `data`, the report the run wrote about its own held-out rows. Raises `DataError` where no label is there.
@@ -116,8 +114,12 @@ def predict(
 
 
 def init(
-    table: str | Path, *, tasks: Sequence[str], inputs: Sequence[str] | None = None,
-    output: str | Path = "experiment.yaml", force: bool = False,
+    table: str | Path,
+    *,
+    tasks: Sequence[str],
+    inputs: Sequence[str] | None = None,
+    output: str | Path = "experiment.yaml",
+    force: bool = False,
 ) -> Path:
     """Infer the kind of every column and write a commented experiment; raises `SpecError` for an unknown column."""
     from motet.data import read_table
@@ -131,7 +133,10 @@ def init(
 
 
 def check(
-    experiment: "Experiment | Mapping[str, Any] | str | Path", *, sample: int | None = None, progress: Progress | None = None
+    experiment: "Experiment | Mapping[str, Any] | str | Path",
+    *,
+    sample: int | None = None,
+    progress: Progress | None = None,
 ) -> Checked:
     """Validate an experiment and every cell it needs; `.problems` are lines `file:row:column: reason`."""
     base = Path(experiment).resolve().parent if isinstance(experiment, str | Path) else Path.cwd()

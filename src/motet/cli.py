@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs: `motet --help` needs neither torch nor pydantic.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,12 +24,15 @@ app = typer.Typer(
 
 ExperimentFile = Annotated[Path, typer.Argument(help="The experiment, YAML or JSON.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.", show_default=False)]
-Root = Annotated[Path | None, typer.Option(help="The folder every media path must stay inside; the run's own if left out.")]
+Root = Annotated[
+    Path | None, typer.Option(help="The folder every media path must stay inside; the run's own if left out.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")]
 
 
 def main() -> None:
     """The entry point: plain errors, exit code 2 for what the user can mend, 1 for a run that failed."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait crawl on a busy machine
     sys.exit(_run(sys.argv[1:]))
 
 
@@ -54,7 +58,7 @@ def demo(
     """Make a table of pictures, sounds, texts and numbers, train three tasks on it, and write the report."""
     from motet import api
 
-    api.demo(out, progress=_progress())
+    typer.echo(api.demo(out, progress=_progress()).summary())
 
 
 @app.command()
@@ -97,7 +101,9 @@ def train(
     experiment: ExperimentFile,
     out: Annotated[Path | None, typer.Option(help="The run folder; runs/NAME of the experiment if left out.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in that folder stopped.")] = False,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Change a field: training.epochs=5; repeatable.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a field: training.epochs=5; repeatable.")
+    ] = None,
 ) -> None:
     """Train, evaluate, and write bundle and report. Ctrl-C stops after a whole step, with a checkpoint."""
     from motet import api
@@ -110,7 +116,9 @@ def train(
 @app.command()
 def evaluate(
     run: RunFolder,
-    data: Annotated[Path | None, typer.Option(help="Another table with labels; the run's own held-out rows if left out.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Another table with labels; the run's own held-out rows if left out.")
+    ] = None,
     root: Root = None,
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
@@ -124,8 +132,12 @@ def evaluate(
 @app.command()
 def predict(
     run: RunFolder,
-    data: Annotated[Path, typer.Option(help="The rows to answer; a missing input column is an absent input.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .csv, .parquet or .jsonl file.", show_default=False)],
+    data: Annotated[
+        Path, typer.Option(help="The rows to answer; a missing input column is an absent input.", show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A .csv, .parquet or .jsonl file.", show_default=False)
+    ],
     root: Root = None,
     force: Force = False,
 ) -> None:

@@ -469,8 +469,8 @@ def test_a_category_never_seen_is_answered(shop: Path, motet_command: Command) -
     assert motet_command(*PREDICT)[0] == 0
     with (shop / "out.csv").open(newline="") as file:
         moon, mars, north = csv.DictReader(file)
-    assert {**moon, "row": ""} == {**mars, "row": ""}
-    assert moon["price"] != north["price"]
+    assert float(moon["price"]) == pytest.approx(float(mars["price"]), rel=1e-5)  # kernels round by place
+    assert float(moon["price"]) != pytest.approx(float(north["price"]), rel=1e-5)
 
 
 def test_the_advice_on_bad_cells_fits_the_command(shop: Path, motet_command: Command) -> None:
@@ -520,7 +520,7 @@ def test_damaged_checkpoints_alone_are_an_error_and_nothing_is_deleted(stopped: 
     code, out, err = motet_command("train", "experiment.yaml", "--out", stopped, "--resume")
     assert (code, out) == (2, "")
     assert "no checkpoint of this run is whole" in err
-    assert err.count("weights.safetensors") == 2
+    assert all(str(one) in err for one in (stopped / "checkpoints").iterdir())
     assert "Traceback" not in err
     assert content(stopped) == before
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from motet.artifact.folder import read_folder, write_folder
@@ -22,7 +23,8 @@ FORMAT = 1
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """A trained model at rest. `model` is the experiment's inputs, tasks, fusion, sharing and balance as plain JSON;
-    `preparations` and `codecs` hold what was fitted for each input and task."""
+    `preparations` and `codecs` hold what was fitted for each input and task.
+    """
 
     model: Mapping[str, Any]
     preparations: Mapping[str, Mapping[str, Any]]
@@ -42,7 +44,7 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
         "codecs": bundle.codecs,
         "facts": bundle.facts,
     }
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.weights.items()}
+    weights = {name: _own(tensor) for name, tensor in bundle.weights.items()}
     files = {
         "bundle.json": json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False).encode(),
         "weights.safetensors": save(weights),
@@ -58,13 +60,26 @@ def read_bundle(folder: Path) -> Bundle:
     if not folder.is_dir():
         raise BundleError(f"{folder}: there is no bundle; expected the folder of a finished run, or its bundle/ folder")
     files = read_folder(folder)
+    broken = (KeyError, ValueError, TypeError, RecursionError, SafetensorError)
     try:
         document = json.loads(files["bundle.json"])
         found = document["format"]
-        weights = load(files["weights.safetensors"])
-        parts = {name: dict(document[name]) for name in ("model", "preparations", "codecs", "facts")}
-    except (KeyError, ValueError, TypeError, SafetensorError) as error:
-        raise BundleError(f"{folder}: not a bundle of motet ({type(error).__name__}: {error})") from None
+    except broken as error:
+        raise _not_a_bundle(folder, error) from None
     if found != FORMAT:
         raise BundleError(f"{folder}: written in format {found}, this motet reads {FORMAT}; install the matching one")
+    try:
+        weights = load(files["weights.safetensors"])
+        parts = {name: dict(document[name]) for name in ("model", "preparations", "codecs", "facts")}
+    except broken as error:
+        raise _not_a_bundle(folder, error) from None
     return Bundle(**parts, weights=weights)
+
+
+def _not_a_bundle(folder: Path, error: Exception) -> BundleError:
+    return BundleError(f"{folder}: not a bundle of motet ({type(error).__name__}: {error})")
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A copy in memory of its own: safetensors refuses tensors that share theirs."""
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)

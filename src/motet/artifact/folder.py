@@ -44,13 +44,13 @@ def read_folder(folder: Path) -> dict[str, bytes]:
         expected = {str(name): (str(entry["sha256"]), int(entry["bytes"])) for name, entry in listing.items()}
     except FileNotFoundError:
         raise BundleError(f"{folder}: no {MANIFEST} there; expected a folder written by motet") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise BundleError(f"{folder / MANIFEST}: damaged; restore the folder from a copy") from None
     return {name: _read(folder, name, digest, size) for name, (digest, size) in expected.items()}
 
 
 def _read(folder: Path, name: str, digest: str, size: int) -> bytes:
-    if Path(name).name != name:
+    if Path(name).name != name or "\0" in name:
         raise BundleError(f"{folder / MANIFEST}: names a file outside the folder: {name!r}")
     path = folder / name
     try:

@@ -39,12 +39,17 @@ class DataSpec(Frozen):
     train: TableSource = Field(
         description="The table with the training rows: a path, or from Python a table in memory."
     )
-    valid: HeldOut = Field(default=0.1, description="The validation rows: a fraction of the training rows, a table, or null.")
+    valid: HeldOut = Field(
+        default=0.1, description="The validation rows: a fraction of the training rows, a table, or null."
+    )
     test: HeldOut = Field(default=None, description="The test rows: a fraction of the training rows, a table, or null.")
     split: str | None = Field(
-        default=None, description="The column that says train, valid (val, validation, dev) or test; beats the fractions."
+        default=None,
+        description="The column that says train, valid (val, validation, dev) or test; beats the fractions.",
     )
-    group: str | None = Field(default=None, description="The column whose equal values must stay on one side of the split.")
+    group: str | None = Field(
+        default=None, description="The column whose equal values must stay on one side of the split."
+    )
     id: str | None = Field(default=None, description="The column that names a row in the predictions.")
     root: str | None = Field(
         default=None, description="The folder every media path must stay inside; the table's own folder when left out."
@@ -53,5 +58,8 @@ class DataSpec(Frozen):
         default="error", description="A cell that can not be read stops the run, or counts as absent."
     )
     max_bad_fraction: float = Field(
-        default=0.05, ge=0, le=1, description="With 'skip': the share of a column's cells that may be bad before the run stops."
+        default=0.05,
+        ge=0,
+        le=1,
+        description="With 'skip': the share of a column's cells that may be bad before the run stops.",
     )

@@ -58,7 +58,8 @@ def assemble(
 
 def drop_rate(spec: InputSpec, *, num_inputs: int) -> float:
     """The rate of modality dropout. "auto" takes about a fifth of an input from each training row, so that every absent
-    token is learned, however many inputs there are; with one input there is nothing to fall back on, and it is 0."""
+    token is learned, however many inputs there are; with one input there is nothing to fall back on, and it is 0.
+    """
     if spec.drop == "auto":
         return min(MOST_DROP, round(DROPPED_PER_ROW / num_inputs, 4)) if num_inputs > 1 else 0.0
     return spec.drop

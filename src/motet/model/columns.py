@@ -43,7 +43,9 @@ def input_columns(inputs: Mapping[str, tuple[InputSpec, Preparation]]) -> dict[s
 
 def task_columns(tasks: Mapping[str, tuple[TaskSpec, Codec]]) -> dict[str, Column]:
     """What the data room reads for resolved tasks."""
-    return {name: Column(named_columns(name, spec), codec, missing=spec.missing) for name, (spec, codec) in tasks.items()}
+    return {
+        name: Column(named_columns(name, spec), codec, missing=spec.missing) for name, (spec, codec) in tasks.items()
+    }
 
 
 def named_columns(name: str, spec: InputSpec | TaskSpec) -> tuple[str, ...]:

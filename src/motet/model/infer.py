@@ -15,7 +15,8 @@ from motet.tasks.base import Codec
 @dataclass(frozen=True, slots=True)
 class Collected:
     """Outputs `[N, ...]` and targets of N rows, by task; `labelled[task]` says which rows have a label, `present[input]`
-    which have the input."""
+    which have the input.
+    """
 
     rows: Tensor
     outputs: Mapping[str, Tensor]
@@ -29,9 +30,7 @@ class Collected:
         return self.outputs[task][keep], self.targets[task][keep]
 
 
-def collect(
-    network: Network, batches: Iterable[Batch], *, absent: Sequence[Sequence[str]] = ((),)
-) -> list[Collected]:
+def collect(network: Network, batches: Iterable[Batch], *, absent: Sequence[Sequence[str]] = ((),)) -> list[Collected]:
     """Run the network over the batches, once for each set of inputs taken away; inputs are encoded once for all.
 
     The network is put in evaluation mode and left as it was. Outputs are float32 on the CPU.
@@ -48,7 +47,9 @@ def collect(
                 for index, names in enumerate(absent):
                     decisions = network.decide(network.without(tokens, names) if names else tokens)
                     outputs[index].append({task: one.output.float().cpu() for task, one in decisions.items()})
-                seen.append(Batch({name: _bare(cells) for name, cells in batch.inputs.items()}, batch.targets, batch.rows))
+                seen.append(
+                    Batch({name: _bare(cells) for name, cells in batch.inputs.items()}, batch.targets, batch.rows)
+                )
     finally:
         network.train(was_training)
     return [_joined(seen, parts) for parts in outputs]
@@ -74,8 +75,11 @@ def _joined(batches: Sequence[Batch], outputs: Sequence[Mapping[str, Tensor]]) -
     return Collected(
         rows=torch.cat([batch.rows for batch in batches]),
         outputs={task: torch.cat([part[task] for part in outputs]) for task in outputs[0]},
-        targets={task: torch.cat([b.targets[task].values["target"] for b in batches]) for task in first.targets
-                 if all("target" in b.targets[task].values for b in batches)},
+        targets={
+            task: torch.cat([b.targets[task].values["target"] for b in batches])
+            for task in first.targets
+            if all("target" in b.targets[task].values for b in batches)
+        },
         labelled={task: torch.cat([b.targets[task].present for b in batches]) for task in first.targets},
         present={name: torch.cat([b.inputs[name].present for b in batches]) for name in first.inputs},
     )

@@ -75,9 +75,7 @@ class Network(nn.Module):
             for name, value in tokens.items()
         }
 
-    def _heads(
-        self, streams: Mapping[str, Fused], copies: Mapping[str, Mapping[str, Tensor]]
-    ) -> dict[str, Decision]:
+    def _heads(self, streams: Mapping[str, Fused], copies: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Decision]:
         features = {
             stream: self.sharing[stream].branch({task: copies[task][stream] for task in copies}) for stream in streams
         }

@@ -58,9 +58,7 @@ class PresentOnly(nn.Module):
         return Tokens(values, torch.ones_like(present)[:, None], present)
 
 
-def drop_inputs(
-    inputs: Mapping[str, Cells], rates: Mapping[str, float], keys: Int64[Tensor, "B"]
-) -> dict[str, Cells]:
+def drop_inputs(inputs: Mapping[str, Cells], rates: Mapping[str, float], keys: Int64[Tensor, "B"]) -> dict[str, Cells]:
     """Modality dropout (Neverova et al., TPAMI 2016): take each input away with its rate, row by row.
 
     Drawn per row and input from the row's key, so batch mates and the order of inputs do not matter. A row that would

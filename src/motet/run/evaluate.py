@@ -35,7 +35,7 @@ from motet.serving.write import csv_bytes
 from motet.training import Position, Progress, read_log
 
 CONTRIBUTION_ROWS = 1000
-"""At most so many rows tell what each input contributes: the intervals are already narrow, and training stays the work."""
+"""At most so many rows tell what each input contributes: intervals are narrow by then, and training stays the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Evaluated:
 
 
 def evaluate_run(prepared: Prepared, network: Network, position: Position, *, progress: Progress) -> Evaluated:
-    """Score the test rows, or the validation rows where there are none; the test rows are read here and nowhere else."""
+    """Score the test rows, or the validation rows where there are none; test rows are read here and nowhere else."""
     fitted = prepared.fitted
     part: Literal["test", "valid"] = "test" if len(fitted.splits.test) else "valid"
     rows = fitted.splits.test if part == "test" else fitted.splits.valid
@@ -104,7 +104,7 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
 
 
 def write_report(folder: Path, evaluated: Evaluated) -> None:
-    """The answers, `report.html`, what it needs to be written again, and last `report.json`: now the run is finished."""
+    """The answers, `report.html`, what it takes to write it again, and last `report.json`: the run is finished."""
     report, details = evaluated.report, evaluated.details
     write_file(folder / "predictions" / f"{report.content['rows_scored']}.csv", evaluated.answers)
     write_file(folder / "predictions" / "details.json", _DETAILS.dump_json(dict(details)))

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from motet.artifact import Bundle
 from motet.balance import AnyModalityBalancer, AnyTaskBalancer
@@ -28,9 +28,18 @@ class Restored:
     facts: Mapping[str, Any]
 
 
+class _Facts(BaseModel):
+    """What answering needs of a bundle's facts; there may be more."""
+
+    id: str | None
+    on_bad_cell: Literal["error", "skip"]
+    max_bad_fraction: float = Field(ge=0, le=1)
+
+
 def restore(bundle: Bundle) -> Restored:
     """Build the network and load its weights; raises `BundleError` where parts do not fit together."""
     try:
+        _Facts.model_validate(bundle.facts)
         inputs = _fitted(TypeAdapter(dict[str, AnyInput]), bundle.model["inputs"], bundle.preparations)
         tasks = _fitted(TypeAdapter(dict[str, AnyTask]), bundle.model["tasks"], bundle.codecs)
         balance = bundle.model["balance"]
@@ -48,7 +57,7 @@ def restore(bundle: Bundle) -> Restored:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"the bundle names what this motet does not have: {where}: {first['msg']}") from None
+        raise BundleError(f"the bundle holds what this motet can not read: {where}: {first['msg']}") from None
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BundleError(f"the bundle's parts do not fit together: {str(error).splitlines()[0]}") from None
     return Restored(network.eval(), inputs, tasks, bundle.facts)

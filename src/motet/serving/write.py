@@ -10,6 +10,7 @@ import pyarrow as pa
 from motet.artifact import write_file
 from motet.core.checks import text_of
 from motet.core.errors import SpecError
+from motet.data import read_table
 from motet.serving.predictor import Predictor
 
 
@@ -20,8 +21,7 @@ def write_predictions(predictor: Predictor, data: Any, path: Path, *, root: str 
         raise SpecError(
             f"{path}: predictions are written as {', '.join(_WRITERS)}, not as {path.suffix or 'a file without suffix'}"
         )
-    answered = predictor.predict(data, root=root)
-    table = answered if isinstance(answered, pa.Table) else pa.table(answered)
+    table: pa.Table = predictor.predict(read_table(data), root=root)
     write_file(path, writer(table))
     return int(table.num_rows)
 

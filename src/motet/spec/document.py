@@ -46,7 +46,7 @@ class Balance(Frozen):
 class Experiment(Frozen):
     """Everything that decides what is trained: the same in YAML and in Python, field for field.
 
-    >>> experiment = Experiment(data={"train": "reviews.csv"}, inputs={"photo": "image"}, tasks={"rating": "regression"})
+    >>> experiment = Experiment(data={"train": "a.csv"}, inputs={"photo": "image"}, tasks={"rating": "regression"})
     >>> experiment.inputs["photo"].kind, experiment.fusion.kind
     ('image', 'concat')
     """

@@ -94,7 +94,9 @@ class TaskSpec(ComponentSpec, ABC):
     columns: tuple[str, ...] | str | None = Field(
         default=None, description="Several columns as one task: a list of names, or a glob such as 'label_*'."
     )
-    missing: tuple[str, ...] = Field(default=(), description="Spellings of an absent label beside the empty one, e.g. ['NA'].")
+    missing: tuple[str, ...] = Field(
+        default=(), description="Spellings of an absent label beside the empty one, e.g. ['NA']."
+    )
     weight: float = Field(default=1.0, gt=0, description="How much the task matters beside the others.")
     metric: str | None = Field(
         default=None, description="The metric that selects the best weights; the kind's primary if left out."

@@ -97,7 +97,8 @@ class Regression(TaskSpec):
 
     kind: Literal["regression"] = "regression"
     error: Literal["squared", "huber", "absolute"] = Field(
-        default="squared", description="What the loss makes of a residual; huber and absolute are pulled less by outliers."
+        default="squared",
+        description="What the loss makes of a residual; huber and absolute are pulled less by outliers.",
     )
     interval: float = Field(default=0.9, gt=0, lt=1, description="How often the truth is to lie between low and high.")
 

@@ -10,7 +10,24 @@ from motet.training.spec import TrainingSpec
 from motet.training.step import StepResult, train_step
 
 __all__ = [
-    "Bars", "CheckpointFolder", "Interrupted", "Lines", "Loop", "Position", "Progress", "Quiet", "RunLog", "StepResult",
-    "TrainingSpec", "Validation", "autocast", "build_optimizer", "has_bfloat16", "num_cores", "pick_device",
-    "progress_for", "read_log", "train_step",
+    "Bars",
+    "CheckpointFolder",
+    "Interrupted",
+    "Lines",
+    "Loop",
+    "Position",
+    "Progress",
+    "Quiet",
+    "RunLog",
+    "StepResult",
+    "TrainingSpec",
+    "Validation",
+    "autocast",
+    "build_optimizer",
+    "has_bfloat16",
+    "num_cores",
+    "pick_device",
+    "progress_for",
+    "read_log",
+    "train_step",
 ]

@@ -57,7 +57,13 @@ class CheckpointFolder:
         """What was wrong with the newer checkpoints that `load` found damaged."""
 
     def save(
-        self, position: Position, network: nn.Module, optimizer: torch.optim.Optimizer, *, average: Tensors, best: Tensors
+        self,
+        position: Position,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        average: Tensors,
+        best: Tensors,
     ) -> None:
         """Write a checkpoint; the former ones stay until it is whole on the disk. `average` and `best` may be empty."""
         from safetensors.torch import save
@@ -89,7 +95,9 @@ class CheckpointFolder:
         network.load_state_dict(load(files["weights.safetensors"]))
         optimizer.load_state_dict(_join_optimizer(load(files["optimizer.safetensors"]), state["optimizer"]))
         _restore_random(load(files["random.safetensors"]))
-        kept = {name: load(files[f"{name}.safetensors"]) for name in ("average", "best") if f"{name}.safetensors" in files}
+        kept = {
+            name: load(files[f"{name}.safetensors"]) for name in ("average", "best") if f"{name}.safetensors" in files
+        }
         return Restored(Position(**state["position"]), kept.get("average", {}), kept.get("best", {}))
 
     def _newest_whole(self) -> dict[str, bytes] | None:

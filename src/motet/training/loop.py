@@ -136,7 +136,10 @@ class Loop:
         log.write(line | {"learning_rate": rate, "rows_seen": position.rows_seen})
         self.watch(position.step, {f"loss/{name}": loss for name, loss in result.losses.items()})
         self.progress.step(
-            epoch=position.epoch + 1, epochs=int(self.spec.epochs), step=position.step, steps=self.num_steps,
+            epoch=position.epoch + 1,
+            epochs=int(self.spec.epochs),
+            step=position.step,
+            steps=self.num_steps,
             losses=result.losses,
         )
 
@@ -164,7 +167,10 @@ class Loop:
         line = {"step": position.step, "epoch": position.epoch + 1, "train": means}
         text = "  ".join(f"{task} loss {loss:.4f}" for task, loss in means.items())
         if validation is not None:
-            line |= {"valid": {task: dict(scores) for task, scores in validation.scores.items()}, "gain": validation.gain}
+            line |= {
+                "valid": {task: dict(scores) for task, scores in validation.scores.items()},
+                "gain": validation.gain,
+            }
             text = validation.text + ("  *" if position.best_epoch == position.epoch + 1 else "")
             curves = {f"{t}/{m}": value for t, scores in validation.scores.items() for m, value in scores.items()}
             self.watch(position.step, curves)

@@ -65,8 +65,11 @@ class Bars(Quiet):
 
         self._console = Console(stderr=True)
         columns: tuple[Any, ...] = (
-            TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(), TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"),
         )
         self._bar = RichProgress(*columns, console=self._console, transient=True)
         self._bar.start()

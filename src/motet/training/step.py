@@ -14,6 +14,7 @@ from motet.model.network import Decision, Network
 from motet.nn.keyed import keys_of
 from motet.training.device import autocast
 
+
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """Loss of each task labelled in the step (mean over its labels), its label count, and whether weights moved."""
@@ -71,7 +72,8 @@ def task_terms(
     network: Network, decisions: Mapping[str, Decision], targets: Mapping[str, Cells], *, labelled: Sequence[str]
 ) -> dict[str, LossTerm]:
     """The loss of each `labelled` task over its labelled rows: the joint decision's, plus `fusion.auxiliary` times each
-    stream's own."""
+    stream's own.
+    """
     terms = {}
     for task in labelled:
         spec, target, decision = network.tasks[task], targets[task], decisions[task]
