@@ -14,7 +14,7 @@ Names are loaded when first used, so that `import motet` costs next to nothing.
 
 from typing import TYPE_CHECKING, Any
 
-from motet.core.version import __version__
+from motet.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from motet import balance, fusion, inputs, sharing, tasks

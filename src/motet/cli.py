@@ -194,7 +194,7 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        text = f"error: {type(error).__name__}: {error}\nThis is a fault of motet; run again with --debug for the traceback."
+        text = f"error: {type(error).__name__}: {error}\nThis is a fault of motet; --debug shows the traceback."
         typer.echo(text, err=True)
         return 1
     return 0

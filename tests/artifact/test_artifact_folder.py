@@ -89,7 +89,8 @@ def test_links_are_not_followed(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "listing", [[], {}, {"files": []}, {"files": {"a.json": {}}}, {"files": {"a.json": {"sha256": 1, "bytes": "many"}}}, None]
+    "listing",
+    [[], {}, {"files": []}, {"files": {"a.json": {}}}, {"files": {"a.json": {"sha256": 1, "bytes": "many"}}}, None],
 )  # fmt: skip
 def test_a_manifest_of_another_shape_is_damaged(folder: Path, listing: object) -> None:
     (folder / "manifest.json").write_text(json.dumps(listing))

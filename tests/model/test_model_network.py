@@ -283,7 +283,7 @@ def test_assemble_checks_the_joints() -> None:
         network(names=())
     with pytest.raises(SpecError, match="at least one input and one task"):
         network(jobs=())
-    with pytest.raises(SpecError, match="there is no stream 'ages'.*did you mean 'age'"):
+    with pytest.raises(SpecError, match=r"there is no stream 'ages'.*did you mean 'age'"):
         network(fusion.Late(weights={"ages": 1.0, "colour": 1.0, "review": 1.0}))
     for joined in FUSIONS:
         net = network(joined)

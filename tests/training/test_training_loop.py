@@ -205,7 +205,7 @@ def interrupting(*signals_at: int) -> Callable[[int, int], Iterable[Batch]]:
 def test_ctrl_c_finishes_the_step_and_saves(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     one = make(tmp_path, gains=[0.1], source=interrupting(5))
-    with pytest.raises(Interrupted, match="after step 6.*--resume"):
+    with pytest.raises(Interrupted, match=r"after step 6.*--resume"):
         run(one, tmp_path)
     assert signal.getsignal(signal.SIGINT) is before
     resumed = make(tmp_path, gains=[0.2, 0.3, 0.4, 0.5, 0.6])

@@ -1,4 +1,4 @@
-"""Exact resume (Q1): a run killed five times ends with the bits of one that was left alone, and repeats almost nothing."""
+"""Exact resume (Q1): a run killed five times ends with the bits of one left alone, and repeats almost nothing."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from motet.training.loop import LONGEST_GAP
 
 KILLS = (130, 270, 300, 420, 560)
-"""Steps after which the run is killed. An epoch has 100: inside the second and third, at the end of the third, and so on."""
+"""Steps after which the run is killed. An epoch has 100: inside the second and third, at the third's end, and so on."""
 ACCUMULATE = 2
 
 # The command line, with a record of the rows that each process reads for training.
@@ -67,7 +67,7 @@ def test_five_kills_change_nothing(tmp_path: Path) -> None:
 
 
 def _experiment(folder: Path) -> Path:
-    """A model with everything that has a state: dropout, word dropout, learned task weights, momentum, several epochs."""
+    """A model with everything that has a state: dropout, word dropout, learned task weights, momentum, epochs."""
     chance = random.Random(0)
     with open(folder / "table.csv", "w", newline="") as file:
         writer = csv.writer(file)

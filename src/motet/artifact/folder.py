@@ -17,7 +17,7 @@ MANIFEST = "manifest.json"
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write `files` as `folder`, replacing a former one; raises `RunError` naming path and bytes when the disk refuses."""
+    """Write `files` as `folder`, replacing a former one; `RunError` with path and bytes when the disk refuses."""
     partial = folder.with_name(f".{folder.name}.partial")
     listing = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
     content = {**files, MANIFEST: json.dumps({"files": listing}, indent=1, sort_keys=True).encode()}

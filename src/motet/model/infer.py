@@ -14,8 +14,9 @@ from motet.tasks.base import Codec
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """Outputs `[N, ...]` and targets of N rows, by task; `labelled[task]` says which rows have a label, `present[input]`
-    which have the input.
+    """Outputs `[N, ...]` and targets of N rows, by task.
+
+    `labelled[task]` says which rows have a label, `present[input]` which have the input.
     """
 
     rows: Tensor

@@ -82,7 +82,7 @@ class CheckpointFolder:
             shutil.rmtree(old, ignore_errors=True)
 
     def load(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> Restored | None:
-        """Restore network, optimiser and random streams from the newest whole checkpoint; None where there never was one.
+        """Restore network, optimiser and random streams from the newest whole checkpoint; None where none ever was.
 
         Raises `BundleError` when there are checkpoints and every one is damaged: starting over would lose the run.
         """

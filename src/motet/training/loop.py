@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, validation, early stopping, checkpoints, and an end that keeps the best weights."""
+"""The training loop: epochs of steps, validation, early stopping, checkpoints; at the end the best weights are kept."""
 
 import math
 import signal
