@@ -265,7 +265,7 @@ def test_errors_say_what_to_do() -> None:
         MotetEstimator(training=SHORT).fit(X, y[:39])
     with pytest.raises(SpecError, match="fit without y"):
         MotetEstimator(training=SHORT).fit(X)
-    with pytest.raises(SpecError, match="kind of one task"):
+    with pytest.raises(SpecError, match="the kind of one task, but y has a, b"):
         MotetEstimator(tasks="binary", training=SHORT).fit(X, pd.DataFrame({"a": y, "b": y}))
     with pytest.raises(SpecError, match="did you mean 'concat'"):
         MotetEstimator(fusion="conca", training=SHORT).fit(X, y)

@@ -1,5 +1,6 @@
 """A scikit-learn estimator over `motet.fit`: X and y as arrays or tables, answers as arrays."""
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,36 +64,26 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
         data: Mapping[str, Any] | None = None,
         out: str | Path | None = None,
     ) -> None:
-        self.inputs = inputs
-        self.tasks = tasks
-        self.fusion = fusion
-        self.sharing = sharing
-        self.balance = balance
-        self.training = training
-        self.data = data
-        self.out = out
+        self.inputs, self.tasks, self.fusion, self.sharing = inputs, tasks, fusion, sharing
+        self.balance, self.training, self.data, self.out = balance, training, data, out
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Train on the rows of X; cells and labels may be missing.
 
         X: DataFrame, Arrow table, Dataset, list of dicts, {column: values} or 2-d array. y: one value per row, or
-        several tasks as a table, {column: values} or 2-d array (y0, y1, ...). Raises `SpecError`, `DataError`,
-        `RunError`.
+        several tasks as a table, {column: values} or 2-d array (y0, y1, ...). Raises `SpecError` and `DataError`.
         """
         features = _table(X, "x")
         labels = self._labels(y)
-        both = sorted(set(labels) & set(features))
-        if both:
-            raise SpecError(
-                f"X and y both have a column {both[0]!r}; take it out of X, or the model is given the answer"
-            )
+        if both := sorted(set(labels) & set(features)):
+            raise SpecError(f"X and y both have a column {both[0]!r}; in X the model is given the answer, take it out")
         table = _joined(features, labels)
         document = self._document(table, list(labels) or self._columns_of_tasks())
         with tempfile.TemporaryDirectory(prefix="motet-") as folder:
             run = api.fit(document, out=folder if self.out is None else self.out)
             self.model_, self.report_ = run.model, run.report
         self.tasks_ = tuple(document["tasks"])
-        targets = {name for task in self.tasks_ for name in self._columns_of(task)}
+        targets = {name for task in self.tasks_ for name in named_columns(task, self.model_.tasks[task][0])}
         self.feature_names_in_ = np.array([name for name in features if name not in targets], dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
         if _answers_one_class(self):
@@ -114,8 +105,8 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Probabilities `[rows, classes]` in the order of `classes_`, for one task of classes."""
         check_is_fitted(self)
-        task = self.tasks_[0]
-        logits = self.model_.collected(read_table(pa.table(_table(X, "x")))).outputs[task].double()
+        task, table = self.tasks_[0], read_table(pa.table(_table(X, "x")))
+        logits = self.model_.collected(table).outputs[task].double()
         both = (-logits).sigmoid(), logits.sigmoid()
         probability = logits.softmax(-1).numpy() if logits.ndim == 2 else np.stack([p.numpy() for p in both], axis=1)
         return np.asarray(probability[:, np.argsort(_array(_classes(self.model_.tasks[task][1])))])
@@ -125,7 +116,8 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         features, labels = _table(X, "x"), self._labels(y)
         if len(labels) == len(self.tasks_) == 1:  # whatever y is called this time
-            labels = {self._columns_of(self.tasks_[0])[0]: next(iter(labels.values()))}
+            column = named_columns(self.tasks_[0], self.model_.tasks[self.tasks_[0]][0])[0]
+            labels = {column: next(iter(labels.values()))}
         table = _joined({name: column for name, column in features.items() if name not in labels}, labels)
         answers = self.model_.predict(pa.table(features))
         return float(np.mean([self._score(task, table, answers.column(task).to_pylist()) for task in self.tasks_]))
@@ -148,11 +140,9 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
         """The kind of each task as far as it is known: from the fitted model, else from `tasks`."""
         if hasattr(self, "model_"):
             return tuple(self.model_.tasks[task][0].kind for task in self.tasks_)
-        if isinstance(self.tasks, str):
-            return (self.tasks,)
         if isinstance(self.tasks, Mapping):
             return tuple(str(_field(one, "kind", one)) for one in self.tasks.values())
-        return None
+        return (self.tasks,) if isinstance(self.tasks, str) else None
 
     def _labels(self, y: Any) -> dict[str, pa.Array]:
         """The columns of y by name; without a name of its own the only one is called as the only task, or y."""
@@ -169,24 +159,19 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
             raise SpecError("fit without y: name the columns of X to predict, such as tasks=['rating']")
         return [str(name) for name in self.tasks]
 
-    def _columns_of(self, task: str) -> tuple[str, ...]:
-        return named_columns(task, self.model_.tasks[task][0])
-
     def _document(self, table: Table, targets: Sequence[str]) -> dict[str, Any]:
         inputs, tasks = self.inputs, self.tasks
         if not isinstance(inputs, Mapping):
             inputs = _named(_inputs(table, targets, inputs))
         if isinstance(tasks, str):
             if len(targets) != 1:
-                raise SpecError(
-                    f"tasks={tasks!r} is the kind of one task, but y has {len(targets)}: {', '.join(targets)}"
-                )
+                raise SpecError(f"tasks={tasks!r} is the kind of one task, but y has {', '.join(targets)}")
             tasks = _named([Choice(targets[0], tasks, "")])
         elif not isinstance(tasks, Mapping):
             tasks = _named(choose(table, tasks=targets).tasks)
-        rooms = {"fusion": self.fusion, "sharing": self.sharing, "balance": self.balance, "training": self.training}
-        given = {room: value for room, value in rooms.items() if value is not None}
-        return {"data": {**(self.data or {}), "train": table.arrow}, "inputs": inputs, "tasks": tasks, **given}
+        rooms = {room: getattr(self, room) for room in ("fusion", "sharing", "balance", "training")}
+        document = {"data": {**(self.data or {}), "train": table.arrow}, "inputs": inputs, "tasks": tasks, **rooms}
+        return {room: value for room, value in document.items() if value is not None}
 
     def _score(self, task: str, table: Table, answers: list[Any]) -> float:
         """The task's score over its labelled rows; a label that was never met in training is a miss."""
@@ -211,7 +196,7 @@ def _table(source: Any, prefix: str) -> dict[str, Any]:
     if isinstance(source, np.ndarray) or (isinstance(source, Sequence) and not isinstance(source[0], Mapping)):
         return {prefix: _column(source)}
     arrow = read_table(source).arrow
-    return dict(zip(arrow.column_names, arrow.columns, strict=True))
+    return {name: arrow.column(name) for name in arrow.column_names}
 
 
 def _column(values: Any) -> Any:
@@ -240,9 +225,7 @@ def _named(choices: Sequence[Choice]) -> dict[str, dict[str, Any]]:
     """The inputs or tasks of an experiment. Their names have no double underscore, as a pipeline's columns may have."""
     named: dict[str, dict[str, Any]] = {}
     for choice in choices:
-        name = choice.column.strip()
-        while "__" in name:
-            name = name.replace("__", "_")
+        name = re.sub("__+", "_", choice.column.strip())
         while not name or name in named:
             name += "."
         field = "columns" if choice.is_glob else "column"
@@ -256,14 +239,12 @@ def _classes(codec: Any) -> list[Any]:
 
 def _array(values: list[Any]) -> np.ndarray:
     """An array of the values' own type; label sets stay lists."""
-    if values and isinstance(values[0], list):
-        array = np.empty(len(values), dtype=object)
-        array[:] = values
-        return array
-    return np.array(values)
+    if not (values and isinstance(values[0], list)):
+        return np.array(values)
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
 
 
 def _field(spec: Any, name: str, default: Any) -> Any:
-    if isinstance(spec, str):
-        return default
     return spec.get(name, default) if isinstance(spec, Mapping) else getattr(spec, name, default)

@@ -9,7 +9,7 @@ from motet.training.optimizer import rate_at, set_rate
 
 
 def spec(**fields: object) -> TrainingSpec:
-    return TrainingSpec.model_validate({"learning_rate": 2.0, "warmup": 0.1} | fields)
+    return TrainingSpec.model_validate({"learning_rate": 2.0, "warmup": 0.1, "schedule": "cosine"} | fields)
 
 
 def test_the_rate_warms_up_linearly_then_falls_as_a_cosine() -> None:

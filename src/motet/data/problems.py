@@ -28,7 +28,7 @@ class Problem:
         return f"{self.file}:{self.row}:{self.column}: {self.reason}: {self.value}"
 
 
-class BadCells(DataError):  # noqa: N818
+class BadCells(DataError):
     """Cells that can not be read; `problems` holds them all, the message the first 20 and what to try."""
 
     def __init__(self, problems: Sequence[Problem], summary: str = "", *, advice: str = _ADVICE) -> None:
