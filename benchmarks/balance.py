@@ -1,6 +1,6 @@
 """P2: a gradient-balanced step beside the summed-loss step of the same model, and TorchJD on the same model.
 
-Trunk-bound: a perceptron of several wide layers, shared features of motet's default width (128) or as wide as the
+Trunk-bound: a perceptron of several wide layers, shared features of motet's default width (256) or as wide as the
 trunk (the worst case: the Gram costs K^2 times the features), K linear heads. All sides run interleaved in one
 process, one thread; each round times every side, ratios are taken within the round. Prints a markdown table.
 
@@ -22,7 +22,7 @@ from motet.balance import MGDA, Fixed, Junction
 from motet.balance.base import BalancerSpec
 
 BATCH, INPUT, WIDTH, LAYERS = 256, 256, 512, 4
-FEATURES = (128, WIDTH)
+FEATURES = (256, WIDTH)
 
 
 class Model(nn.Module):

@@ -110,7 +110,7 @@ class AudioEncoder(Encoder):
         for block in self.blocks:
             x = block(x, mask)
             mask = mask[:, :: block.stride]
-        tokens = hide(self.project(self.dropout(hide(x, mask))), mask)
+        tokens = hide(self.project(self.dropout(x)), mask)
         return Tokens(tokens, mask, mask[:, 0])
 
 

@@ -17,7 +17,7 @@ from motet.core.component import ComponentSpec
 from motet.core.errors import CellError
 from motet.core.flow import Tokens
 from motet.inputs.base import Encoder, InputSpec, Preparation, readable, spread
-from motet.nn import BidirectionalGRU, Dropout, Transformer, hide
+from motet.nn import BidirectionalGRU, Dropout, Transformer
 from motet.text import PADDING, Tokenizer
 
 LONGEST = 256  # of an "auto" number of tokens
@@ -84,7 +84,7 @@ class TextEncoder(Encoder):
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
         """`ids [N, T]`, `mask [N, T]` -> `[N, T, D]`."""
         mask = values["mask"]
-        x = self.dropout[0](hide(self.embedding(values["ids"]), mask))
+        x = self.dropout[0](self.embedding(values["ids"]))
         for context, dropout in zip(self.context, self.dropout[1:], strict=True):
             x = dropout(context(x, mask))
         return Tokens(x, mask, mask[:, 0])

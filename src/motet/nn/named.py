@@ -31,12 +31,12 @@ class Named(nn.Module, Generic[M]):
 
     def __init__(self, modules: Mapping[str, M]) -> None:
         super().__init__()
-        self._names = tuple(sorted(modules))
-        for name in self._names:
-            self.add_module(escape(name), modules[name])
+        self._names = {name: escape(name) for name in sorted(modules)}
+        for name, escaped in self._names.items():
+            self.add_module(escaped, modules[name])
 
     def __getitem__(self, name: str) -> M:
-        return cast(M, self._modules[escape(name)])
+        return cast(M, self._modules[self._names[name]])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

@@ -39,8 +39,8 @@ def train_step(
     """Train on the batches of one step, already on the network's device.
 
     A task's loss is the mean over its labelled rows of *all* batches: the counts are known before the first backward.
-    A task without a label in the step is left out, and so is one whose loss is not finite; when the gradient itself is
-    not finite, no weight moves.
+    A task without a label in the step is left out, and so is one whose loss is not finite (of several batches: left out
+    of those where it is not); when the gradient itself is not finite, no weight moves.
     """
     labels = [{task: int(batch.targets[task].present.sum()) for task in network.heads} for batch in batches]
     counts = {task: sum(own[task] for own in labels) for task in network.heads}
