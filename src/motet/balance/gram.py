@@ -12,7 +12,25 @@ from torch import Tensor
 BLOCK = 1024  # products added in float32 before float64 takes over
 
 
-def gram_matrix(gradients: Sequence[Float[Tensor, "*shape"]]) -> Float[Tensor, "K K"]:
+class Workspace:
+    """Memory in which gradients are put side by side, kept from step to step: getting it anew costs more than the copy."""
+
+    def __init__(self) -> None:
+        self._memory: Tensor | None = None
+
+    def stacked(self, gradients: Sequence[Float[Tensor, "*shape"]]) -> Float[Tensor, "K N"]:
+        """The gradients as rows; they are overwritten by the next call."""
+        first, size = gradients[0], len(gradients) * gradients[0].numel()
+        memory = self._memory
+        if memory is None or memory.numel() < size or (memory.dtype, memory.device) != (first.dtype, first.device):
+            memory = self._memory = first.new_empty(size)
+        rows = [gradient.reshape(-1) for gradient in gradients]
+        return torch.stack(rows, out=memory[:size].view(len(gradients), -1))
+
+
+def gram_matrix(
+    gradients: Sequence[Float[Tensor, "*shape"]], workspace: Workspace | None = None
+) -> Float[Tensor, "K K"]:
     """`G_ij = <g_i, g_j>` in float64.
 
     Float64 stays float64, and a GPU always computes in it. On the CPU float32 is multiplied as such within blocks of
@@ -22,7 +40,7 @@ def gram_matrix(gradients: Sequence[Float[Tensor, "*shape"]]) -> Float[Tensor, "
     >>> gram_matrix([torch.tensor([1.0, 2.0]), torch.tensor([0.0, 3.0])]).tolist()
     [[5.0, 6.0], [6.0, 9.0]]
     """
-    rows = torch.stack([gradient.reshape(-1) for gradient in gradients])
+    rows = (workspace or Workspace()).stacked(gradients)
     with torch.autocast(rows.device.type, enabled=False):
         if rows.dtype != torch.float64 and not rows.is_cuda:
             gram = _by_blocks(rows.float())

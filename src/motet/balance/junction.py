@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from motet.balance.base import Balancer, BalancerSpec
-from motet.balance.gram import gram_matrix, weighted_sum
+from motet.balance.gram import Workspace, gram_matrix, weighted_sum
 from motet.core.checks import did_you_mean
 from motet.core.errors import RunError, SpecError
 from motet.nn.named import escape
@@ -52,6 +52,7 @@ class Junction(nn.Module):
         self.tasks = _distinct(tasks)
         self.balancer = balancer.build(self.tasks) if isinstance(balancer, BalancerSpec) else balancer
         self.weights: dict[str, float] = {}
+        self.workspace = Workspace()
         self.num_left_out = nn.Module()
         for task in self.tasks:
             self.num_left_out.register_buffer(escape(task), torch.zeros((), dtype=torch.int64))
@@ -149,7 +150,7 @@ class _Node(torch.autograd.Function):
         groups = [gradients[start : start + num_tasks] for start in range(0, len(gradients), num_tasks)]
         wanted = ctx.needs_input_grad[1:]
         streams = [_Given(group if want else ()) for group, want in zip(groups, wanted, strict=True)]
-        grams = [given.gram(num_tasks) for given in streams if given.tasks]
+        grams = [given.gram(num_tasks, ctx.junction.workspace) for given in streams if given.tasks]
         if not grams:
             return (None,) * len(ctx.needs_input_grad)
         weights = ctx.junction._solve(torch.stack(grams).sum(dim=0))
@@ -163,9 +164,9 @@ class _Given:
         self.tasks = [task for task, gradient in enumerate(gradients) if gradient is not None]
         self.gradients = [gradient for gradient in gradients if gradient is not None]
 
-    def gram(self, num_tasks: int) -> Float[Tensor, "K K"]:
+    def gram(self, num_tasks: int, workspace: Workspace) -> Float[Tensor, "K K"]:
         """The Gram of all tasks, zero where this stream has no gradient."""
-        gram = gram_matrix(self.gradients).cpu()
+        gram = gram_matrix(self.gradients, workspace).cpu()
         if len(self.tasks) == num_tasks:
             return gram
         full = torch.zeros(num_tasks, num_tasks, dtype=torch.float64)
