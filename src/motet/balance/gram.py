@@ -13,7 +13,7 @@ BLOCK = 1024  # products added in float32 before float64 takes over
 
 
 class Workspace:
-    """Memory in which gradients are put side by side, kept from step to step: getting it anew costs more than the copy."""
+    """Memory to put gradients side by side in, kept from step to step: getting it anew costs more than the copy."""
 
     def __init__(self) -> None:
         self._memory: Tensor | None = None
