@@ -1,5 +1,7 @@
 """Dropout whose mask is a function of the row, so that batches, padding and processes do not change it."""
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -9,7 +11,26 @@ from motet.core import seed
 from motet.nn.keyed import bernoulli, current_row_keys
 
 
-class Dropout(nn.Module):
+class Keyed(nn.Module, ABC):
+    """What drops by the key of the row: a probability, and the salt that tells the modules of one network apart."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout is a probability from 0 to below 1, found {p}")
+        self.p = p
+        self.salt = 0
+
+    def extra_repr(self) -> str:
+        """What `print(module)` shows."""
+        return f"p={self.p}"
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop in training; the identity in evaluation."""
+
+
+class Dropout(Keyed):
     """Dropout (Srivastava et al., JMLR 2014): `y = x * m / (1 - p)`, with m = 0 at probability p, else 1.
 
     Deviation: inside `row_keys` the mask of element j of row b is a hash of (key_b, salt, j), j counted within the row
@@ -26,13 +47,6 @@ class Dropout(nn.Module):
     True
     """
 
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"dropout is a probability from 0 to below 1, found {p}")
-        self.p = p
-        self.salt = 0
-
     def forward(self, x: Float[Tensor, "B *rest"]) -> Float[Tensor, "B *rest"]:
         """Drop in training; the identity in evaluation."""
         if not self.training or self.p == 0:
@@ -44,12 +58,8 @@ class Dropout(nn.Module):
         dropped = bernoulli(keys, salt=self.salt, count=x[0].numel(), probability=self.p)
         return x * dropped.logical_not_().to(x.dtype).div_(1 - self.p).view_as(x)
 
-    def extra_repr(self) -> str:
-        """What `print(module)` shows."""
-        return f"p={self.p}"
 
-
-class IndexDropout(nn.Module):
+class IndexDropout(Keyed):
     """An index of a table replaced by 0 at probability p in training, so that entry 0, "unknown", learns to stand in.
 
     Keyed like `Dropout`: element j of row b is a hash of (key_b, salt, j).
@@ -58,13 +68,6 @@ class IndexDropout(nn.Module):
     >>> IndexDropout(0.5).eval()(torch.tensor([3, 4]))
     tensor([3, 4])
     """
-
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        if not 0 <= p < 1:
-            raise ValueError(f"dropout is a probability from 0 to below 1, found {p}")
-        self.p = p
-        self.salt = 0
 
     def forward(self, index: Int64[Tensor, "B *rest"]) -> Int64[Tensor, "B *rest"]:
         """Replace in training; the identity in evaluation."""
@@ -76,10 +79,6 @@ class IndexDropout(nn.Module):
         dropped = bernoulli(keys, salt=self.salt, count=index[0].numel(), probability=self.p)
         return index.masked_fill(dropped.view_as(index), 0)
 
-    def extra_repr(self) -> str:
-        """What `print(module)` shows."""
-        return f"p={self.p}"
-
 
 def salt_dropouts(module: nn.Module, run_seed: int) -> None:
     """Give every Dropout and IndexDropout in `module` a salt of its own: of its qualified name and the seed of the run.
@@ -90,5 +89,5 @@ def salt_dropouts(module: nn.Module, run_seed: int) -> None:
     False
     """
     for name, child in module.named_modules():
-        if isinstance(child, Dropout | IndexDropout):
+        if isinstance(child, Keyed):
             child.salt = seed.key(run_seed, "dropout", name)
