@@ -102,7 +102,13 @@ def evaluate(model: "Predictor | str | Path", data: Any = None, *, root: str | P
 
 
 def predict(
-    run: str | Path, data: Any, *, output: str | Path, root: str | Path | None = None, force: bool = False
+    run: str | Path,
+    data: Any,
+    *,
+    output: str | Path,
+    root: str | Path | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> int:
     """Answer every row of a table into a .csv, .parquet or .jsonl file; how many rows were written.
 
@@ -110,7 +116,7 @@ def predict(
     """
     output = Path(output)
     _may_write(output, force)
-    return write_predictions(load(run), data, output, root=root)
+    return write_predictions(load(run), data, output, root=root, say=(progress or Quiet()).say)
 
 
 def init(

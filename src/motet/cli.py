@@ -143,8 +143,9 @@ def predict(
 ) -> None:
     """Answer every row of a table: one row out per row in."""
     from motet import api
+    from motet.training import Lines
 
-    num_rows = api.predict(run, data, output=output, root=root, force=force)
+    num_rows = api.predict(run, data, output=output, root=root, force=force, progress=Lines())
     typer.echo(f"wrote {num_rows:,} rows to {output}")
 
 

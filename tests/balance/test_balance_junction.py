@@ -373,3 +373,21 @@ def test_under_compile_the_gradient_is_the_same() -> None:
     assert compiled.junction.weights == pytest.approx(eager.junction.weights)
     for name, gradient in gradients(compiled).items():
         torch.testing.assert_close(gradient, gradients(eager)[name], msg=name)
+
+
+def test_a_priority_pulls_its_way_whatever_the_method() -> None:
+    """Two orthogonal unit gradients under MGDA: the pull of a task is its priority times what MGDA alone gives it."""
+    for priority in (1.0, 2.0, 4.0):
+        junction = Junction(MGDA(scale="convex"), tasks=("a", "b"))
+        x = torch.zeros(2, requires_grad=True)
+        z = junction(x)
+        junction.total({"a": z["a"][0], "b": z["b"][1]}, priorities={"a": priority}).backward()
+        assert x.grad is not None
+        torch.testing.assert_close(x.grad, torch.tensor([0.5 * priority, 0.5]))
+
+
+def test_a_priority_multiplies_what_a_learned_weight_made_of_the_loss() -> None:
+    junction = Junction(Uncertainty(), tasks=("a", "b"))
+    losses = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
+    plain = junction.total(losses)
+    torch.testing.assert_close(junction.total(losses, priorities={"a": 3.0, "b": 1.0}), plain + 2 * 2.0)

@@ -32,6 +32,7 @@ def test_digits_seen_and_heard_and_half_of_them_only_seen(real_data: Path, tmp_p
     assert right[~silent].mean() > 0.9
     assert right[silent].mean() > 0.5, "the picture alone still says most of it"
     pd.testing.assert_frame_equal(
-        answers[~silent], run.model.predict(rows[rows.split == "test"], root=real_data).reset_index(drop=True)[~silent],
+        answers[~silent],
+        run.model.predict(rows[rows.split == "test"], root=real_data).reset_index(drop=True)[~silent],
         rtol=1e-4,
     )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from motet.core.errors import CellError, DataError
+from motet.core.errors import DataError
 from motet.core.flow import Cells
 from motet.tasks import Multiclass
 
@@ -45,10 +45,16 @@ def test_what_can_not_be_learned_is_refused() -> None:
         Multiclass().fit([[1], float("nan")])
 
 
-def test_an_unseen_label_is_a_bad_cell() -> None:
-    codec = Multiclass().fit(["red", "green"])
-    with pytest.raises(CellError, match="not one of the 2 labels of the training rows; did you mean 'green'"):
-        codec.read("grean")
+def test_a_label_that_no_training_row_has_counts_as_a_miss() -> None:
+    codec = Multiclass().fit(["red", "green", "blue"])
+    assert codec.knows("red")
+    assert not codec.knows("grean")
+    logits = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.0, 0.0, 9.0]])  # blue, green, red
+    target = torch.from_numpy(np.stack([codec.read(label) for label in ("blue", "green", "grean")]))
+    scores = {metric.name: metric.compute(logits, target) for metric in codec.metrics()}
+    assert scores["accuracy"] == pytest.approx(2 / 3)
+    assert scores["weighted_f1"] == pytest.approx(2 / 3)
+    assert all(math.isfinite(score) for score in scores.values())
 
 
 def test_loss_probability_and_prior_by_hand() -> None:

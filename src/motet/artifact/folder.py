@@ -4,16 +4,19 @@ Written under another name, flushed to the disk and renamed, so that a crash at 
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from motet.core.errors import BundleError, RunError
 
 MANIFEST = "manifest.json"
+MOST_MANIFEST_BYTES = 1 << 20
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -40,7 +43,7 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     with contextlib.suppress(OSError):
         take_back(folder)
     try:
-        listing = json.loads((folder / MANIFEST).read_bytes())["files"]
+        listing = json.loads(_regular_bytes(folder / MANIFEST, most=MOST_MANIFEST_BYTES))["files"]
         expected = {str(name): (str(entry["sha256"]), int(entry["bytes"])) for name, entry in listing.items()}
     except FileNotFoundError:
         raise BundleError(f"{folder}: no {MANIFEST} there; expected a folder written by motet") from None
@@ -54,14 +57,23 @@ def _read(folder: Path, name: str, digest: str, size: int) -> bytes:
         raise BundleError(f"{folder / MANIFEST}: names a file outside the folder: {name!r}")
     path = folder / name
     try:
-        if path.is_symlink() or path.stat().st_size != size:
+        data = _regular_bytes(path, most=size)
+        if len(data) != size:
             raise BundleError(f"{path}: {size:,} bytes expected, found otherwise; restore the folder from a copy")
-        data = path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: can not be read: {error.strerror}") from None
     if hashlib.sha256(data).hexdigest() != digest:
         raise BundleError(f"{path}: its content was changed after it was written; restore the folder from a copy")
     return data
+
+
+def _regular_bytes(path: Path, *, most: int) -> bytes:
+    """At most one byte more than `most`, of a regular file: no link is followed, no pipe waited for."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return file.read(most + 1)
 
 
 def write_file(path: Path, data: bytes) -> None:

@@ -52,6 +52,7 @@ class Junction(nn.Module):
         self.tasks = _distinct(tasks)
         self.balancer = balancer.build(self.tasks) if isinstance(balancer, BalancerSpec) else balancer
         self.weights: dict[str, float] = {}
+        self.priorities: dict[str, float] = {}
         self.workspace = Workspace()
         self.num_left_out = nn.Module()
         for task in self.tasks:
@@ -67,8 +68,13 @@ class Junction(nn.Module):
             return {task: copy[""] for task, copy in self._part({"": z}).items()}
         return self._part({stream: z[stream] for stream in sorted(z)})
 
-    def total(self, losses: Mapping[str, Float[Tensor, ""] | None]) -> Float[Tensor, ""]:
+    def total(
+        self, losses: Mapping[str, Float[Tensor, ""] | None], *, priorities: Mapping[str, float] | None = None
+    ) -> Float[Tensor, ""]:
         """The scalar to call `backward` on, from each task's mean loss.
+
+        `priorities` (1 where left out) are how much the user wants each task to matter: they multiply what the balancer
+        made of a task, and its gradients as the balancer weighs them, so that no method can undo them.
 
         A task that is missing or None has no label in this step; one whose loss is not finite is left out as if it had
         none, and is counted in `left_out`. With no label at all the total is a zero that moves nothing.
@@ -86,7 +92,9 @@ class Junction(nn.Module):
             self.num_left_out.get_buffer(escape(task)).add_(1)
         if not kept:
             raise RunError(f"no loss is finite: {', '.join(f'{task} is {loss}' for task, loss in _values(given))}")
-        return torch.stack(list(self.balancer.weigh(kept).values())).sum()
+        self.priorities = {task: priorities.get(task, 1.0) for task in kept} if priorities else {}
+        terms = self.balancer.weigh(kept)
+        return torch.stack([_times(term, self.priorities.get(task, 1.0)) for task, term in terms.items()]).sum()
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -122,7 +130,10 @@ class Junction(nn.Module):
         live = gram.diagonal().nonzero().squeeze(1)
         names = [self.tasks[index] for index in live.tolist()]
         if names and bool(gram.isfinite().all()):
-            weights[live] = self.balancer.combine(gram[live][:, live], names).to(weights)
+            # The gradients that come in carry the priorities; the balancer judges them without, and they stay on.
+            factors = torch.tensor([self.priorities.get(name, 1.0) for name in names], dtype=torch.float64)
+            bare = gram[live][:, live] / torch.outer(factors, factors)
+            weights[live] = self.balancer.combine(bare, names).to(weights)
         self.weights = dict(zip(names, weights[live].tolist(), strict=True))
         return weights.tolist()
 
@@ -177,6 +188,10 @@ class _Given:
     def combined(self, weights: Sequence[float]) -> Tensor:
         """The gradients weighted and added."""
         return weighted_sum(self.gradients, [weights[task] for task in self.tasks])
+
+
+def _times(term: Tensor, priority: float) -> Tensor:
+    return term if priority == 1 else term * priority
 
 
 def _distinct(tasks: Sequence[str]) -> tuple[str, ...]:

@@ -104,6 +104,10 @@ def details_of(
     >>> details.confusion.counts, details.mistakes[0].row
     (((0, 1), (0, 1)), '8')
     """
+    if isinstance(codec, MulticlassCodec):  # a label that was never trained on has no place in the pictures
+        known = (target >= 0).cpu()
+        output, target = output[known], target[known]
+        rows = [row for row, keep in zip(rows, known.tolist(), strict=True) if keep]
     values, truth = output.detach().double().cpu().numpy(), target.detach().cpu().numpy()
     answers = codec.decode(output)
     labels = codec.decode(_certain(codec, target))[""]

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from motet.core.component import shorthand
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec
 from motet.fusion.concat import Concat
@@ -23,8 +24,8 @@ class Hybrid(FusionSpec):
     """
 
     kind: Literal["hybrid"] = "hybrid"
-    fusion: Annotated[Concat | Weighted, Field(discriminator="kind")] = Field(
-        Concat(), description="How the joint stream is fused; its width is that of every stream."
+    fusion: Annotated[Concat | Weighted, Field(discriminator="kind"), BeforeValidator(shorthand)] = Field(
+        default=Concat(), description="How the joint stream is fused; its width is that of every stream."
     )
     weights: Weights = Field(
         default="mean", description="Shares in the decision: mean, learned, or a number for `joint` and for each input."

@@ -21,6 +21,7 @@ from motet.nn import BidirectionalGRU, Dropout, Transformer
 from motet.text import PADDING, Tokenizer
 
 LONGEST = 256  # of an "auto" number of tokens
+SHORTEST = 64  # room for texts longer than those trained on; batches are padded to their own longest
 TEXTS_SAMPLED = 200_000  # more do not change the merges, but take minutes and memory
 
 
@@ -151,12 +152,12 @@ class Text(InputSpec):
         """Train the tokenizer on the texts, or on 200,000 of them, evenly spread.
 
         >>> Text(vocabulary=300).fit(["some words", "some words"]).max_tokens
-        2
+        64
         """
         texts = [str(text) for text in spread(readable(cells, written), TEXTS_SAMPLED)]
         tokenizer = Tokenizer.train(texts, vocabulary=self.vocabulary, lowercase=self.lowercase)
         lengths = [len(tokenizer.encode(text)) for text in texts]
-        auto = min(LONGEST, max(1, int(np.ceil(np.quantile(lengths, 0.99)))))
+        auto = min(LONGEST, max(SHORTEST, 2 * int(np.ceil(np.quantile(lengths, 0.99)))))
         return TextPreparation(
             tokenizer=tokenizer,
             max_tokens=auto if self.max_tokens == "auto" else self.max_tokens,

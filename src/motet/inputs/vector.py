@@ -34,7 +34,7 @@ class VectorPreparation(Preparation):
         return False
 
     def read(self, cell: object) -> Float32[np.ndarray, "W"]:
-        """A vector from a list, an array, text with separators, or a path to a `.npy` file."""
+        """A vector from a list, an array, text with separators, or the `Path` of a `.npy` file (from Python only)."""
         vector = vector_of(cell, separator=self.separator)
         if len(vector) != len(self.mean):
             raise CellError(f"expected {len(self.mean)} numbers, found {len(vector)}")

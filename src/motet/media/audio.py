@@ -15,6 +15,7 @@ from motet.core.errors import CellError
 from motet.media.source import stream
 
 MAX_SECONDS = 600
+MAX_VALUES = MAX_SECONDS * 96_000  # over all channels: 230 MB once decoded
 _UNKNOWN_LENGTH = (0, 0xFFFFFFFF)
 
 
@@ -95,7 +96,7 @@ def _decoded(source: object) -> tuple[np.ndarray, int]:
     with stream(source) as data:
         _check_riff(data)
         with _opened(data) as file:
-            _check_length(file.frames, file.samplerate)
+            _check_length(file.frames, _rate(file.samplerate), channels=file.channels)
             frames = min(file.frames, MAX_SECONDS * file.samplerate)
             try:
                 samples = file.read(frames, dtype="float32", always_2d=True)
@@ -129,11 +130,13 @@ class _Forgiving(io.BytesIO):
             return -1
 
 
-def _check_length(frames: int, rate: int) -> None:
+def _check_length(frames: int, rate: int, *, channels: int = 1) -> None:
     if not frames:
         raise CellError("the sound has no samples")
     if frames > MAX_SECONDS * rate:
         raise CellError(f"{frames / rate:.0f} seconds, more than the {MAX_SECONDS // 60} minutes allowed")
+    if frames * channels > MAX_VALUES:
+        raise CellError(f"{frames * channels:,} values in {channels} channels, more than the {MAX_VALUES:,} allowed")
 
 
 def _check_riff(data: BinaryIO) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from pydantic import ConfigDict, TypeAdapter
 
 from motet.artifact import write_file
@@ -94,12 +95,13 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
                 kind=spec.kind,
                 primary=spec.primary,
                 scores=score(codec, output, target, seed=0),
-                baseline=baseline(codec, codec.prior(target), target),
+                baseline=baseline(codec, torch.tensor(predictor.facts["priors"][task]), target),
                 rows=len(target),
             )
     present = {name: float(cells.float().mean()) for name, cells in found.present.items()}
     return Report(
-        build_report(rows_scored="test", tasks=results, present_fraction=present, contributions=None, training={})
+        build_report(rows_scored="test", tasks=results, present_fraction=present, contributions=None, training={}),
+        rows=f"the rows of {table.parts[0].name}",
     )
 
 

@@ -89,6 +89,7 @@ def train(prepared: Prepared, network: Network, *, out: Path, resume: bool, prog
             checkpoints=CheckpointFolder(out / "checkpoints"),
             progress=progress,
             watch=watch,
+            data=fitted.table.content_hash,
         )
         resumed = resume and loop.restore()
         with RunLog(out / LOG, keep_bytes=loop.position.log_bytes) as log:
@@ -117,6 +118,7 @@ def save(prepared: Prepared, network: Network, folder: Path) -> None:
                 "on_bad_cell": document["data"]["on_bad_cell"],
                 "max_bad_fraction": document["data"]["max_bad_fraction"],
                 "trained_rows": len(fitted.splits.train),
+                "priors": {task: prior.tolist() for task, prior in priors(prepared).items()},
             },
             weights=network.state_dict(),
         ),

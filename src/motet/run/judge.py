@@ -44,12 +44,13 @@ def validator(prepared: Prepared, baseline: Mapping[str, Tensor]) -> Callable[[N
 
     The gain of a task is how much of the way from the trivial baseline to a perfect score its metric has come,
     (m - m_trivial) / (m_perfect - m_trivial); tasks are averaged by their weights. One number, free of units, that
-    does not let a task with large losses outvote the others.
+    does not let a task with large losses outvote the others. Where the task's metric says nothing (the rank
+    correlation of a constant, one class among the rows), its next metric that does counts.
     """
     rows = prepared.fitted.splits.valid
     if not len(rows):
         return None
-    trivial: dict[str, float] = {}
+    trivial: dict[str, dict[str, float]] = {}
 
     def validate(network: Network) -> Validation:
         collected = collect(network, batches_of(prepared.dataset, rows))[0]
@@ -59,11 +60,13 @@ def validator(prepared: Prepared, baseline: Mapping[str, Tensor]) -> Callable[[N
             metrics = {metric.name: metric for metric in codec.metrics()}
             output, target = collected.scored(task)
             scores[task] = {name: metric.compute(output, target) for name, metric in metrics.items()}
-            chosen = metrics[spec.primary]
             if task not in trivial:
-                trivial[task] = chosen.compute(constant(baseline[task], len(target)), target)
-            gain = relative_gain(scores[task][chosen.name], trivial[task], chosen)
-            words.append(f"{task} {chosen.name} {scores[task][chosen.name]:.4f}")
+                unmoved = constant(baseline[task], len(target))
+                trivial[task] = {name: metric.compute(unmoved, target) for name, metric in metrics.items()}
+            order = [spec.primary, *(name for name in metrics if name != spec.primary)]
+            gains_of = (relative_gain(scores[task][name], trivial[task][name], metrics[name]) for name in order)
+            gain = next((gain for gain in gains_of if math.isfinite(gain)), math.nan)
+            words.append(f"{task} {spec.primary} {scores[task][spec.primary]:.4f}")
             if math.isfinite(gain):
                 gains.append(gain)
                 weights.append(spec.weight)
@@ -93,14 +96,16 @@ def constant(prior: Tensor, num_rows: int) -> Tensor:
 
 
 def relative_gain(value: float, trivial: float, metric: Metric) -> float:
-    """How much of the way from trivial to perfect; NaN where either score does not exist.
+    """How much of the way from trivial to perfect, at least -1; NaN where either score does not exist.
 
     >>> relative_gain(0.75, 0.5, Metric("auroc", True, lambda o, t: 0.0))
     0.5
     """
     perfect = 1.0 if metric.higher_is_better else 0.0
     room = perfect - trivial
-    return (value - trivial) / room if abs(room) > 1e-12 else math.nan
+    if not math.isfinite(value) or not abs(room) > 1e-12:
+        return math.nan
+    return max(-1.0, (value - trivial) / room)
 
 
 def calibrate(prepared: Prepared, collected: Collected) -> dict[str, Codec]:

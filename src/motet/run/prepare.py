@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from motet.core.errors import DataError, SpecError
+from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Column
 from motet.data import Dataset, DataSpec, Problem, Splits, Table, leakage, load_data, present_cells, read_cells
 from motet.inputs.base import InputSpec, Preparation
@@ -66,7 +66,7 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
         )
     inputs = {name: _with_columns("inputs", name, one, table) for name, one in experiment.inputs.items()}
     tasks = {name: _with_columns("tasks", name, one, table) for name, one in experiment.tasks.items()}
-    _check_apart(inputs, tasks)
+    _check_apart(inputs, tasks, id_column=spec.id)
     preparations, codecs = {}, {}
     for name, one in inputs.items():
         cells = present_cells(
@@ -82,6 +82,7 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
         tasks[name] = job.resolved(codecs[name])
     used = [column for one in inputs.values() for column in (one.columns or (one.column,)) if column]
     warnings = leakage(table, splits, used, group=spec.group)
+    warnings += [line for name, job in tasks.items() for line in _strangers(name, job, codecs[name], table, splits)]
     return Fitted(
         experiment=experiment.model_copy(update={"inputs": inputs, "tasks": tasks}),
         table=table,
@@ -159,7 +160,7 @@ def _with_columns(room: str, name: str, spec: S, table: Table) -> S:
     return spec.model_copy(update=explicit(spec, names))
 
 
-def _check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec]) -> None:
+def _check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec], *, id_column: str | None) -> None:
     """A column that is both given and asked for would teach nothing but itself."""
     owner = {column: name for name, one in inputs.items() for column in one.columns or (one.column or name,)}
     for task, job in tasks.items():
@@ -169,6 +170,9 @@ def _check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec])
                     f"tasks.{task}: column {column!r} is also read by inputs.{owner[column]}; "
                     "a model that sees the answer learns nothing: take it out of one of them"
                 )
+    for task in tasks:
+        if task in ("row", id_column):
+            raise SpecError(f"tasks.{task}: the predictions name each row in a column of that name; rename the task")
     both = sorted(set(inputs) & set(tasks))
     if both:
         raise SpecError(f"tasks.{both[0]}: an input has the same name; rename one of them and set its `column`")
@@ -186,6 +190,23 @@ def _fit(where: str, spec: InputSpec | TaskSpec, fit: Callable[[Iterable[object]
         return fit([] if first is None else chain([first], cells))
     except (DataError, SpecError) as error:
         raise type(error)(f"{where}: {error}") from None
+
+
+def _strangers(name: str, spec: TaskSpec, codec: Codec, table: Table, splits: Splits) -> Iterator[str]:
+    """A warning for each held-out part with labels that no training row has: misspelt, or too rare to be split."""
+    for part, rows in (("valid", splits.valid), ("test", splits.test)):
+        cells = present_cells(table, named_columns(name, spec), rows, missing=spec.missing)
+        unknown = [cell for cell in cells if not _knows(codec, cell)]
+        if unknown:
+            count = f"{len(unknown)} {part} label{'s' if len(unknown) > 1 else ''}"
+            yield f"tasks.{name}: {count} that no training row has, such as {unknown[0]!r}; they count as misses"
+
+
+def _knows(codec: Codec, cell: object) -> bool:
+    try:
+        return codec.knows(cell)
+    except CellError:  # not a label at all: reported with its place when the cells are read
+        return True
 
 
 def _report_skipped(problems: Sequence[Problem], progress: Progress) -> None:

@@ -22,9 +22,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Report:
-    """What `report.json` holds (`content`); `report[task][metric]` is a `Figure`."""
+    """What `report.json` holds (`content`); `report[task][metric]` is a `Figure`. `rows` says what was scored."""
 
     content: dict[str, Any]
+    rows: str = ""
 
     @classmethod
     def of_run(cls, folder: Path) -> "Report":
@@ -61,7 +62,7 @@ class Report:
         table = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         ]
-        return "\n".join([f"scored on the {self.content['rows_scored']} rows", *table])
+        return "\n".join([f"scored on {self.rows or 'the ' + self.content['rows_scored'] + ' rows'}", *table])
 
     def _line(self, task: str) -> tuple[str, ...]:
         entry = self.content["tasks"][task]

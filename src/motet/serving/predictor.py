@@ -1,6 +1,7 @@
 """A trained model that answers rows: the same path for Python, the command line and every server."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from motet.artifact import read_bundle
-from motet.core.checks import text_of
+from motet.core.checks import nearest, text_of
 from motet.core.errors import DataError
 from motet.core.flow import Batch, Column
 from motet.data import BadCells, Dataset, Table, read_cells, read_table
@@ -17,6 +18,7 @@ from motet.model.columns import input_columns, task_columns
 from motet.serving.restore import Restored, restore
 from motet.tasks.base import Codec
 
+ABSENT = "\0absent"  # no column of a file can be called so
 BATCH = 256
 """Rows per forward pass when answering."""
 
@@ -50,6 +52,17 @@ class Predictor:
         table = read_table(rows)
         return _like(rows, self._answered(table, root))
 
+    def unseen(self, column_names: Sequence[str]) -> list[str]:
+        """A sentence for each input that these columns lack, naming the nearest: absent is legal, a slip is likely."""
+        columns = input_columns(self.inputs)
+        lacking = {name: [one for one in column.names if one not in column_names] for name, column in columns.items()}
+        spare = sorted(set(column_names) - {one for column in columns.values() for one in column.names})
+        return [
+            f"input {name!r} is absent in every row: there is no column {missing[0]!r}{_near(missing[0], spare)}"
+            for name, missing in lacking.items()
+            if missing
+        ]
+
     def outputs(
         self, table: Table, *, root: str | Path | None = None, absent: Sequence[Sequence[str]] = ((),)
     ) -> list[Collected]:
@@ -72,7 +85,7 @@ class Predictor:
 
     def _batches(self, table: Table, targets: dict[str, Column], root: str | Path | None) -> Iterator[Batch]:
         inputs = input_columns(self.inputs)
-        table = _with_absent_columns(table, inputs)
+        table, inputs = _with_absent_inputs(table, inputs)
         fence = self.root if root is None else Path(root)
         rows = np.arange(table.num_rows, dtype=np.int64)
         try:
@@ -86,6 +99,8 @@ class Predictor:
             )
         except BadCells as error:
             advice = "correct them, or leave them empty: an empty cell is an absent input or an unknown label"
+            if any("root" in problem.reason for problem in error.problems):
+                advice += "; --root (root= in Python) names another folder that holds the media"
             raise BadCells(error.problems, error.summary, advice=advice) from None
         dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=0)
         for start in range(0, len(rows), BATCH):
@@ -103,18 +118,25 @@ def answer_table(table: Table, collected: Collected, codecs: Mapping[str, Codec]
     return pa.table({name: _arrow(values) for name, values in columns.items()})
 
 
-def _with_absent_columns(table: Table, columns: dict[str, Column]) -> Table:
-    """A column the table lacks is absent in every row; a table that has none of them is another table."""
-    names = [name for column in columns.values() for name in column.names]
-    lacking = [name for name in names if name not in table.column_names]
-    if len(lacking) == len(names):
+def _near(column: str, spare: Sequence[str]) -> str:
+    lower = {one.lower(): one for one in spare}
+    match = nearest(column.lower(), lower)
+    return "" if match is None else f"; did you mean {lower[match]!r}?"
+
+
+def _with_absent_inputs(table: Table, columns: dict[str, Column]) -> tuple[Table, dict[str, Column]]:
+    """An input that lacks one of its columns is absent in every row; a table that has none of them is another table."""
+    names = list(dict.fromkeys(name for column in columns.values() for name in column.names))
+    if not set(names) & set(table.column_names):
         raise DataError(
             f"{table.parts[0].name}: has none of the model's input columns; expected {', '.join(names[:12])}"
         )
-    arrow = table.arrow
-    for name in lacking:
-        arrow = arrow.append_column(name, pa.nulls(arrow.num_rows))
-    return Table(arrow, table.parts)
+    whole = {name: set(column.names) <= set(table.column_names) for name, column in columns.items()}
+    if all(whole.values()):
+        return table, columns
+    arrow = table.arrow.append_column(ABSENT, pa.nulls(table.num_rows))
+    found = {name: column if whole[name] else replace(column, names=(ABSENT,)) for name, column in columns.items()}
+    return Table(arrow, table.parts), found
 
 
 def _run_root(folder: Path) -> Path | None:

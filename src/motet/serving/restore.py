@@ -34,6 +34,7 @@ class _Facts(BaseModel):
     id: str | None
     on_bad_cell: Literal["error", "skip"]
     max_bad_fraction: float = Field(ge=0, le=1)
+    priors: dict[str, float | list[float]]
 
 
 def restore(bundle: Bundle) -> Restored:
@@ -58,8 +59,9 @@ def restore(bundle: Bundle) -> Restored:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BundleError(f"the bundle holds what this motet can not read: {where}: {first['msg']}") from None
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise BundleError(f"the bundle's parts do not fit together: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # whatever a stranger's values make a library raise: it is the bundle that is wrong
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BundleError(f"the bundle's parts do not fit together: {reason}") from None
     return Restored(network.eval(), inputs, tasks, bundle.facts)
 
 

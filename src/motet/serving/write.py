@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,22 @@ from motet.data import read_table
 from motet.serving.predictor import Predictor
 
 
-def write_predictions(predictor: Predictor, data: Any, path: Path, *, root: str | Path | None = None) -> int:
-    """Answer `data` into `path`; how many rows that were. Raises `SpecError` for a suffix it can not write."""
+def write_predictions(
+    predictor: Predictor, data: Any, path: Path, *, root: str | Path | None = None, say: Callable[[str], object] = str
+) -> int:
+    """Answer `data` into `path`; how many rows that were. `say` hears of inputs the table lacks.
+
+    Raises `SpecError` for a suffix it can not write.
+    """
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
         raise SpecError(
             f"{path}: predictions are written as {', '.join(_WRITERS)}, not as {path.suffix or 'a file without suffix'}"
         )
-    table: pa.Table = predictor.predict(read_table(data), root=root)
+    rows = read_table(data)
+    for sentence in predictor.unseen(rows.column_names):
+        say(f"note: {sentence}")
+    table: pa.Table = predictor.predict(rows, root=root)
     write_file(path, writer(table))
     return int(table.num_rows)
 

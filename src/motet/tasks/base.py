@@ -43,6 +43,13 @@ class Codec(Frozen, ABC):
         """The item itself."""
         return item
 
+    def knows(self, cell: object) -> bool:
+        """Whether the training rows had this label; one they had not counts as a miss where it is scored.
+
+        Only codecs of a closed set of labels say more than True.
+        """
+        return True
+
     @abstractmethod
     def read(self, cell: object) -> np.ndarray:
         """One present label -> one array; raises `CellError` with the reason."""

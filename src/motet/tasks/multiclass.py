@@ -11,8 +11,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from motet.core.checks import did_you_mean, text_of
-from motet.core.errors import CellError, DataError
+from motet.core.checks import text_of
+from motet.core.errors import DataError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec, Metric, TaskSpec
 from motet.tasks.heads import LinearHead
@@ -20,6 +20,8 @@ from motet.tasks.labels import Label, count_labels, label_of
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, auroc, calibration_error, f1_scores, mean_that_exists, metric
 from motet.tasks.streams import check_rule, mean_of_classes
+
+UNKNOWN = -1
 
 
 class MulticlassCodec(Codec):
@@ -31,13 +33,14 @@ class MulticlassCodec(Codec):
     def _number(self) -> dict[str, int]:
         return {text_of(label): number for number, label in enumerate(self.classes)}
 
+    def knows(self, cell: object) -> bool:
+        """Whether it is one of the classes."""
+        return int(self.read(cell)) != UNKNOWN
+
     def read(self, cell: object) -> np.ndarray:
-        """The number of the class, matched by text."""
+        """The number of the class, matched by text; -1 for a label that no training row has, which counts as a miss."""
         text = text_of(label_of(cell))
-        if text not in self._number:
-            hint = did_you_mean(text, self._number) if len(self.classes) <= 20 else ""
-            raise CellError(f"not one of the {len(self.classes)} labels of the training rows{hint}")
-        return np.asarray(self._number[text], dtype=np.int64)
+        return np.asarray(self._number.get(text, UNKNOWN), dtype=np.int64)
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"target": int64 [n]}`."""
@@ -138,7 +141,7 @@ def _f1_of_classes(logits: Floats, target: np.ndarray) -> Floats:
 
 
 def _weighted_f1(logits: Floats, target: np.ndarray) -> float:
-    frequency = np.bincount(target, minlength=logits.shape[-1]) / len(target)
+    frequency = np.bincount(target[target != UNKNOWN], minlength=logits.shape[-1]) / len(target)
     return float(np.nansum(frequency * _f1_of_classes(logits, target)))
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from motet.core.checks import did_you_mean, text_of
+from motet.core.checks import text_of
 from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec, Metric, TaskSpec
@@ -41,16 +41,19 @@ class MultilabelCodec(Codec):
     def _number(self) -> dict[str, int]:
         return {text_of(label): number for number, label in enumerate(self.labels)}
 
+    def knows(self, cell: object) -> bool:
+        """Whether every label of the set is one of the labels."""
+        return self.indicators or all(text_of(label) in self._number for label in _set_of(cell, self.separator))
+
     def read(self, cell: object) -> np.ndarray:
-        """1 for each label of the set, 0 for the others."""
+        """1 for each label of the set, 0 for the others; a label that no training row has is passed over."""
         if self.indicators:
             return _flags(cell, self.labels)
         item = np.zeros(len(self.labels), dtype=np.float32)
         for label in _set_of(cell, self.separator):
-            text = text_of(label)
-            if text not in self._number:
-                raise CellError(f"the training rows have no label {text!r}{did_you_mean(text, self._number)}")
-            item[self._number[text]] = 1
+            number = self._number.get(text_of(label))
+            if number is not None:
+                item[number] = 1
         return item
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:

@@ -2,8 +2,9 @@
 
 from motet.training.checkpoint import CheckpointFolder, Position
 from motet.training.device import autocast, has_bfloat16, num_cores, pick_device
+from motet.training.interrupt import Interrupted
 from motet.training.log import RunLog, read_log
-from motet.training.loop import Interrupted, Loop, Validation
+from motet.training.loop import Loop, Validation
 from motet.training.optimizer import build_optimizer
 from motet.training.progress import Bars, Lines, Progress, Quiet, progress_for
 from motet.training.spec import TrainingSpec

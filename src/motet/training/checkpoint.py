@@ -30,6 +30,8 @@ class Position:
     best_epoch: int | None = None
     seconds: float = 0.0
     done: bool = False
+    data: str = ""
+    idle_steps: int = 0
     log_bytes: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     loss_sums: dict[str, float] = field(default_factory=dict)

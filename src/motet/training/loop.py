@@ -1,22 +1,21 @@
 """The training loop: epochs of steps, validation, early stopping, checkpoints; at the end the best weights are kept."""
 
 import math
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
 from torch import Tensor
 
-from motet.core.errors import RunError
+from motet.core.errors import RunError, SpecError
 from motet.core.flow import Batch
 from motet.model.network import Network
 from motet.training.average import WeightAverage
 from motet.training.checkpoint import CheckpointFolder, Position
+from motet.training.interrupt import Interrupted, stop_asked
 from motet.training.log import RunLog
 from motet.training.optimizer import rate_at, set_rate
 from motet.training.progress import Progress
@@ -27,10 +26,6 @@ LONGEST_GAP = 30.0
 """A checkpoint falls at most this many seconds of work after the last."""
 MAX_IDLE_STEPS = 100
 """So many steps in a row that can not move a weight end the run."""
-
-
-class Interrupted(RunError):
-    """Ctrl-C: the run stopped after a whole step, with a checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,7 @@ class Loop:
     """Trains `network` in place; everything it needs is passed in, everything it knows is in a checkpoint.
 
     `batches(epoch, position)` yields the batches of an epoch from a position on; `validate` scores the held-out rows,
-    or is None, and then the last weights are the best.
+    or is None, and then the last weights are the best. `data` identifies the rows, so that a resume can tell others.
     """
 
     def __init__(
@@ -62,26 +57,28 @@ class Loop:
         checkpoints: CheckpointFolder,
         progress: Progress,
         watch: Callable[[int, Mapping[str, float]], None] = lambda step, curves: None,
+        data: str = "",
     ) -> None:
         self.network, self.optimizer, self.spec = network, optimizer, spec
         self.batches, self.batches_per_epoch = batches, batches_per_epoch
         self.priorities, self.validate = priorities, validate
         self.checkpoints, self.progress, self.watch = checkpoints, progress, watch
-        self.position = Position()
+        self.position = Position(data=data)
         self.average = WeightAverage(network, decay=spec.average)
         self.best: Mapping[str, Tensor] = {}
         self.device = next(network.parameters()).device
         self.steps_per_epoch = math.ceil(batches_per_epoch / spec.accumulate)
         self.num_steps = self.steps_per_epoch * int(spec.epochs)
-        self._idle = 0
         self._saved_at = self._started_at = time.monotonic()
         self._save_cost = 0.0
 
     def restore(self) -> bool:
-        """Go back to the newest checkpoint; False where there is none yet."""
+        """Go back to the newest checkpoint; False where there is none yet, `SpecError` when it is of other rows."""
         found = self.checkpoints.load(self.network, self.optimizer)
         if found is None:
             return False
+        if found.position.data != self.position.data:
+            raise SpecError("the table has changed since this run began; train on it in another folder")
         self.position, self.best = found.position, found.best
         self.average.restore(found.average)
         return True
@@ -89,10 +86,20 @@ class Loop:
     def run(self, log: RunLog) -> None:
         """Train to the end, or to the budget, or until nothing is gained any more; then take the best weights back."""
         self._saved_at = self._started_at = time.monotonic()
-        with _stop_asked() as stop:
+        with stop_asked() as stop:
             while not self.position.done:
                 self._epoch(log, stop)
         self.network.load_state_dict(self.best)
+        self.progress.say(self._ending())
+
+    def _ending(self) -> str:
+        position, gain = self.position, self.position.best_gain
+        early = position.epoch < int(self.spec.epochs) and not self._out_of_time()
+        why = f"; stopped after {position.stale_epochs} epochs without gain" if early else ""
+        of_gain = (
+            "" if gain is None else f" (*: {gain:.0%} of the way from the trivial baseline to perfect, tasks averaged)"
+        )
+        return f"kept the weights of epoch {position.best_epoch}{of_gain}{why}"
 
     def _epoch(self, log: RunLog, stop: threading.Event) -> None:
         position = self.position
@@ -150,10 +157,11 @@ class Loop:
             if math.isfinite(loss):
                 self.position.loss_sums[task] = self.position.loss_sums.get(task, 0.0) + loss * result.counts[task]
                 self.position.loss_counts[task] = self.position.loss_counts.get(task, 0) + result.counts[task]
-        self._idle = self._idle + 1 if not result.moved and result.losses else 0
-        if self._idle >= MAX_IDLE_STEPS:
+        idle = not result.moved and bool(result.losses)
+        self.position.idle_steps = self.position.idle_steps + 1 if idle else 0
+        if self.position.idle_steps >= MAX_IDLE_STEPS:
             raise RunError(
-                f"step {self.position.step}: no loss or gradient was finite for {self._idle} steps in a row "
+                f"step {self.position.step}: no loss or gradient was finite for {MAX_IDLE_STEPS} steps in a row "
                 f"({', '.join(result.losses)}); try a lower training.learning_rate, or look at the targets"
             )
 
@@ -222,23 +230,3 @@ def _skipped(result: StepResult) -> list[str]:
     if not result.moved:
         return sorted(result.losses)
     return sorted(task for task, loss in result.losses.items() if not math.isfinite(loss))
-
-
-@contextmanager
-def _stop_asked() -> Iterator[threading.Event]:
-    """An event that Ctrl-C sets; a second Ctrl-C acts as usual. Only the main thread may listen."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    former = signal.getsignal(signal.SIGINT)
-
-    def ask(*_: object) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, former)
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, former)

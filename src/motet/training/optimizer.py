@@ -9,9 +9,10 @@ from motet.training.spec import TrainingSpec
 
 
 def build_optimizer(network: nn.Module, spec: TrainingSpec) -> torch.optim.Optimizer:
-    """The optimiser of a resolved spec; weight decay acts on weight matrices only.
+    """The optimiser of a resolved spec; weight decay acts on parameters of two dimensions or more.
 
-    Biases, norms, learned tokens and the parameters of balancers (all of one dimension or none) are not decayed.
+    These are the weights of layers, embeddings, and gains per place. Biases, norms, absent tokens and the parameters of
+    balancers, of one dimension or none, are not decayed.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [

@@ -39,7 +39,7 @@ class TrainingSpec(Frozen):
         default=0.998, ge=0, lt=1, description="Decay of the moving average of the weights that is kept; 0 for none."
     )
     weight_decay: float = Field(
-        default=0.01, ge=0, description="On weight matrices only; never on biases, norms and tokens."
+        default=0.01, ge=0, description="On weights and embeddings; never on biases, norms and absent tokens."
     )
     clip: float | None = Field(default=1.0, gt=0, description="The largest gradient norm of a step; null for none.")
     accumulate: int = Field(

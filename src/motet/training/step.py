@@ -47,24 +47,29 @@ def train_step(
     sums = dict.fromkeys((task for task, count in counts.items() if count), 0.0)
     penalties: dict[str, float] = {}
     optimizer.zero_grad(set_to_none=True)
-    # The junction sees losses of ordinary size whatever the number of batches, and their gradients add up.
     num_batches = len(batches)
     for batch, own in zip(batches, labels, strict=True):
         with autocast(batch.rows.device, precision):
             decisions = network(batch.inputs, keys_of(batch.rows, seed, "step", step))
         labelled = [task for task, count in own.items() if count]
         terms = task_terms(network, decisions, batch.targets, labelled=labelled)
-        losses = {task: term.sum / counts[task] for task, term in terms.items()}
+        # The junction sees each batch's own mean, so a loss of ordinary size however few labels the batch has; how much
+        # of the step's labels that is goes into the priority, and the batches add up to the mean over the step.
+        losses = {task: term.sum / own[task] for task, term in terms.items()}
+        shares = {task: own[task] / counts[task] for task in losses}
         omega = {f"{s}/{n}": p for s, sharing in network.sharing.items() for n, p in sharing.penalties().items()}
-        weighted = {task: loss * (priorities[task] * num_batches) for task, loss in losses.items()}
+        weights = {task: priorities[task] * share for task, share in shares.items()}
         with contextlib.suppress(RunError):  # no loss is finite: the junction has counted it, and nothing moves
-            total = sum(omega.values(), network.junction.total(weighted))
-            (total / num_batches if num_batches > 1 else total).backward()  # type: ignore[no-untyped-call]
+            total = network.junction.total(losses, priorities=weights)
+            if omega:
+                total = total + torch.stack(list(omega.values())).sum() / num_batches
+            total.backward()  # type: ignore[no-untyped-call]
         for task, value in zip(losses, _floats(list(losses.values())), strict=True):
-            sums[task] += value
+            sums[task] += value * shares[task]
         penalties = dict(zip(omega, _floats(list(omega.values())), strict=True))
     moved = _update(optimizer, clip)
-    network.junction.after_step(sums)
+    if moved:
+        network.junction.after_step({task: loss for task, loss in sums.items() if math.isfinite(loss)})
     return StepResult(sums, {task: counts[task] for task in sums}, penalties, moved)
 
 
