@@ -55,7 +55,7 @@ class RegressionCodec(Codec):
         """With the half width of split conformal prediction, from rows that were not trained on.
 
         The ceil((n + 1) * interval)-th smallest of n residuals |y - f|: a new row drawn like these lies within with
-        probability at least `interval` (Lei et al., JASA 2018); here a little less, since they chose the epoch too. With
+        probability at least `interval` (Lei et al., JASA 2018); here a bit less, since they chose the epoch too. With
         fewer rows than that there is no such width, and no interval is given.
         """
         residuals = (output.detach().double() - target.double()).abs().cpu().sort().values
