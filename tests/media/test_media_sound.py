@@ -71,6 +71,7 @@ def test_integer_samples_are_scaled():
         ((["a"], RATE), "expected samples"),
         (5, "expected a path or bytes"),
     ],
+    ids=range(12),  # the bytes would do, but a WAV may hold the time it was made
 )
 def test_bad_sounds(source, reason):
     with pytest.raises(CellError, match=reason):
