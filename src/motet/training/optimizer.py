@@ -31,7 +31,7 @@ def rate_at(step: int, num_steps: int, spec: TrainingSpec) -> float:
 
     Cosine (Loshchilov & Hutter, ICLR 2017, without restarts): `peak/2 (1 + cos(pi t))`, t the progress after warm-up.
 
-    >>> spec = TrainingSpec(learning_rate=1.0, warmup=0.5)
+    >>> spec = TrainingSpec(learning_rate=1.0, warmup=0.5, schedule="cosine")
     >>> [round(rate_at(step, 8, spec), 2) for step in range(8)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 0.85, 0.5, 0.15]
     """
