@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from motet.core.checks import text_of
-from motet.core.component import ComponentSpec
+from motet.core.component import ComponentSpec, shorthand
 from motet.core.errors import CellError
 from motet.core.flow import Tokens
 from motet.inputs.base import Encoder, InputSpec, Preparation, readable, spread
@@ -116,12 +116,8 @@ class TransformerLayers(ComponentSpec):
         return [Transformer(width, layers=self.layers, heads=self.heads, longest=longest, dropout=dropout)]
 
 
-def _spelled_out(encoder: object) -> object:
-    return {"kind": encoder} if isinstance(encoder, str) else encoder
-
-
 AnyTextEncoder = Annotated[
-    Annotated[GRULayers | TransformerLayers, Field(discriminator="kind")], BeforeValidator(_spelled_out)
+    Annotated[GRULayers | TransformerLayers, Field(discriminator="kind")], BeforeValidator(shorthand)
 ]
 
 
