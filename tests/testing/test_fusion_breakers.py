@@ -9,8 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from motet.core.errors import SpecError
 from motet.core.flow import Fused, Tokens
-from motet.fusion import Concat, ConcatFusion, Fusion, FusionSpec, LateFusion
+from motet.fusion import Concat, ConcatFusion, Fusion, FusionSpec, LateFusion, WeightedFusion
+from motet.fusion.base import Grids
+from motet.fusion.project import presence
 from motet.testing import check_fusion, suite
 from motet.testing.fusion import CHECKS
 
@@ -25,7 +28,7 @@ class Broken(Fusion):
     def __init__(self, sound: Fusion, tamper: Callable[..., dict[str, Fused]]) -> None:
         super().__init__()
         self.sound, self.tamper = sound, tamper
-        self.streams, self.output_width = sound.streams, sound.output_width
+        self.streams, self.output_width, self.exact = sound.streams, sound.output_width, sound.exact
         self.offset = torch.randn(1)
         self.factors: list[Tensor] = []
 
@@ -37,7 +40,7 @@ def broken(make: Callable[[Mapping[str, int]], Fusion]) -> FusionSpec:
     class Toy(FusionSpec):
         kind: Literal["toy"] = "toy"
 
-        def build(self, input_widths: Mapping[str, int]) -> Fusion:
+        def build(self, input_widths: Mapping[str, int], *, grids: Grids | None = None) -> Fusion:
             return make(input_widths)
 
     return Toy()
@@ -96,6 +99,20 @@ def empty_rows_divide_by_zero(self: Broken, tokens: Mapping[str, Tokens], vector
     return vector / present[:, None]
 
 
+class ByPlace(WeightedFusion):
+    """Says it removes what is absent, but only makes it small."""
+
+    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
+        joint = super().forward(tokens)["joint"]
+        return {"joint": replace(joint, pooled=joint.pooled * presence(tokens).float().mean(dim=1, keepdim=True))}
+
+
+def at_most_four(widths: Mapping[str, int]) -> Fusion:
+    if len(widths) > 4:
+        raise SpecError("too many")
+    return ConcatFusion(widths, width=8)
+
+
 BREAKERS: dict[str, FusionSpec] = {
     "spec_survives_json": Forgetful(width=4),
     "streams_are_as_declared": broken(ghost_stream),
@@ -103,9 +120,9 @@ BREAKERS: dict[str, FusionSpec] = {
     "nothing_learns_unseen": broken(with_hidden_factor),
     "every_input_matters": broken(lambda widths: Deaf(widths, width=8)),
     "rows_are_alone": pooled(lambda self, tokens, vector: vector - 0.1 * vector.mean(dim=0)),
-    "padding_does_not_matter": pooled(lambda self, tokens, vector: vector / tokens["review"].values.shape[1]),
+    "padding_does_not_matter": pooled(lambda self, tokens, vector: vector / tokens["age"].values.shape[1]),
     "hidden_content_does_not_matter": pooled(
-        lambda self, tokens, vector: vector + (0 * tokens["review"].values).sum(dim=(1, 2))[:, None]
+        lambda self, tokens, vector: vector + (0 * tokens.get("review", tokens["age"]).values).sum(dim=(1, 2))[:, None]
     ),
     "the_order_of_inputs_does_not_matter": pooled(
         lambda self, tokens, vector: vector * (1 if next(iter(tokens)) == "age" else 2)
@@ -113,6 +130,8 @@ BREAKERS: dict[str, FusionSpec] = {
     "weights_add_up_to_one": weight(lambda fused, some: torch.where(some, 0.9 * fused.weight, fused.weight)),
     "absent_streams_do_not_decide": weight(lambda fused, some: torch.full_like(fused.weight, 1 / 3)),
     "a_row_without_inputs_is_finite": pooled(empty_rows_divide_by_zero),
+    "removal_is_exact": broken(lambda widths: ByPlace(widths, width=8)),
+    "one_to_eight_inputs": broken(at_most_four),
     "gradients_are_right": pooled(lambda self, tokens, vector: vector * (1 + vector.detach() ** 2)),
     "state_dict_is_all": pooled(lambda self, tokens, vector: vector + self.offset.to(vector)),
 }

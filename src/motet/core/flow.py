@@ -58,13 +58,14 @@ class Fused:
     """One stream after fusion.
 
     `present` says in which rows the stream has anything to say, `weight` its share in the joint decision of that row:
-    over all streams of a row the weights sum to 1, and a stream that is absent has weight 0 unless all are.
+    over all streams of a row the weights sum to 1, and a stream that is absent has weight 0 unless all are. `tokens`,
+    where the operator has them, are each input's own, having seen those of the others; they are as wide as `pooled`.
     """
 
     pooled: Float[Tensor, "B D"]
     present: Bool[Tensor, "B"]
     weight: Float[Tensor, "B"]
-    tokens: Tokens | None = None
+    tokens: Mapping[str, Tokens] | None = None
 
 
 @dataclass(frozen=True, slots=True)

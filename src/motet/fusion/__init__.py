@@ -7,10 +7,11 @@ from pydantic import Field
 from motet.fusion.base import Fusion, FusionSpec
 from motet.fusion.concat import Concat, ConcatFusion
 from motet.fusion.hybrid import Hybrid, HybridFusion
+from motet.fusion.joint import Joint
 from motet.fusion.late import Late, LateFusion
 from motet.fusion.weighted import Weighted, WeightedFusion
 
-AnyFusion = Annotated[Concat | Hybrid | Late | Weighted, Field(discriminator="kind")]
+AnyFusion = Annotated[Joint | Hybrid | Late, Field(discriminator="kind")]
 
 __all__ = [
     "AnyFusion",

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 
 from motet.core.flow import Fused, Tokens
-from motet.fusion.base import Fusion, FusionSpec
+from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.project import pooled, presence
 from motet.nn.dropout import Dropout
 from motet.nn.mlp import MLP
@@ -27,7 +27,7 @@ class Concat(FusionSpec):
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the fused vector and between layers.")
 
-    def build(self, input_widths: Mapping[str, int]) -> "ConcatFusion":
+    def build(self, input_widths: Mapping[str, int], *, grids: Grids | None = None) -> "ConcatFusion":
         """Takes inputs of any number and width."""
         return ConcatFusion(input_widths, width=self.width, layers=self.layers, dropout=self.dropout)
 
@@ -48,6 +48,7 @@ class ConcatFusion(Fusion):
     ) -> None:
         super().__init__()
         self.output_width = width
+        self.exact = False
         self.streams = ("joint",)
         self.inputs = tuple(sorted(input_widths))
         self.mix = MLP(sum(input_widths.values()), hidden=[width] * (layers - 1), output_width=width, dropout=dropout)

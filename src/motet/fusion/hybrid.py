@@ -8,23 +8,23 @@ from pydantic import BeforeValidator, Field
 
 from motet.core.component import shorthand
 from motet.core.flow import Fused, Tokens
-from motet.fusion.base import Fusion, FusionSpec
+from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.concat import Concat
+from motet.fusion.joint import Joint
 from motet.fusion.late import Weights
 from motet.fusion.project import Projections, presence
 from motet.fusion.shares import DecisionShares
-from motet.fusion.weighted import Weighted
 
 
 class Hybrid(FusionSpec):
     """The fused inputs decide, and every input on its own too; the decisions are averaged.
 
-    >>> Hybrid(fusion=Weighted(width=16)).build({"photo": 8, "review": 4}).streams
+    >>> Hybrid(fusion=Concat(width=16)).build({"photo": 8, "review": 4}).streams
     ('joint', 'photo', 'review')
     """
 
     kind: Literal["hybrid"] = "hybrid"
-    fusion: Annotated[Concat | Weighted, Field(discriminator="kind"), BeforeValidator(shorthand)] = Field(
+    fusion: Annotated[Joint, Field(discriminator="kind"), BeforeValidator(shorthand)] = Field(
         default=Concat(), description="How the joint stream is fused; its width is that of every stream."
     )
     weights: Weights = Field(
@@ -34,9 +34,9 @@ class Hybrid(FusionSpec):
         default=0.0, ge=0, description="Weight of each stream's own loss beside the joint decision's."
     )
 
-    def build(self, input_widths: Mapping[str, int]) -> "HybridFusion":
+    def build(self, input_widths: Mapping[str, int], *, grids: Grids | None = None) -> "HybridFusion":
         """Refuses weights that do not name exactly the streams."""
-        joint = self.fusion.build(input_widths)
+        joint = self.fusion.build(input_widths, grids=grids)
         return HybridFusion(joint, input_widths, weights=self.weights, auxiliary=self.auxiliary)
 
 
@@ -65,6 +65,7 @@ class HybridFusion(Fusion):
         while self.joint_stream in self.inputs:
             self.joint_stream += "_"
         self.output_width = joint.output_width
+        self.exact = joint.exact
         self.streams = (self.joint_stream, *self.inputs)
         self.auxiliary = auxiliary
         self.joint = joint

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from motet.core.flow import Fused, Tokens
-from motet.fusion.base import Fusion, FusionSpec
+from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.project import Projections, presence
 from motet.fusion.shares import DecisionShares
 
@@ -30,7 +30,7 @@ class Late(FusionSpec):
         default=0.0, ge=0, description="Weight of each single input's own loss beside the joint one."
     )
 
-    def build(self, input_widths: Mapping[str, int]) -> "LateFusion":
+    def build(self, input_widths: Mapping[str, int], *, grids: Grids | None = None) -> "LateFusion":
         """Refuses weights that do not name exactly the inputs."""
         return LateFusion(input_widths, width=self.width, weights=self.weights, auxiliary=self.auxiliary)
 
@@ -53,6 +53,7 @@ class LateFusion(Fusion):
     ) -> None:
         super().__init__()
         self.output_width = width
+        self.exact = True
         self.streams = tuple(sorted(input_widths))
         self.auxiliary = auxiliary
         self.project = Projections(input_widths, width=width)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from motet.core.flow import Fused, Tokens
-from motet.fusion.base import Fusion, FusionSpec
+from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.project import Projections, presence
 from motet.fusion.shares import simplex
 from motet.nn.dropout import Dropout
@@ -31,7 +31,7 @@ class Weighted(FusionSpec):
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the fused vector.")
 
-    def build(self, input_widths: Mapping[str, int]) -> "WeightedFusion":
+    def build(self, input_widths: Mapping[str, int], *, grids: Grids | None = None) -> "WeightedFusion":
         """Takes inputs of any number and width."""
         return WeightedFusion(input_widths, width=self.width, per_row=self.per_row, dropout=self.dropout)
 
@@ -53,6 +53,7 @@ class WeightedFusion(Fusion):
     ) -> None:
         super().__init__()
         self.output_width = width
+        self.exact = True
         self.streams = ("joint",)
         self.inputs = tuple(sorted(input_widths))
         self.project = Projections(input_widths, width=width)

@@ -1,6 +1,7 @@
 """What every fusion operator has to do. B rows, T tokens, D width.
 
-The example: three inputs of different widths and lengths, a row for every subset of them; row 0 has none.
+The example: three inputs of different widths and lengths (two for an operator that takes no more), a row for every
+subset of them; row 0 has none.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,12 +9,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from motet.core.errors import SpecError
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec
 from motet.testing import suite
+from motet.testing.tokens import EIGHT_WIDTHS, accepted, example, of_all_lengths, of_rows, some
 
-WIDTHS = {"age": 3, "photo": 6, "review": 4}
-LENGTHS = {"age": 1, "photo": 4, "review": 5}
 Streams = dict[str, Fused]
 
 
@@ -33,7 +34,7 @@ def spec_survives_json(spec: FusionSpec) -> None:
 
 def streams_are_as_declared(spec: FusionSpec) -> None:
     """`forward` returns the declared streams, `[B, output_width]` each."""
-    fusion, tokens = build(spec), some()
+    fusion, tokens = build(spec), some(spec)
     found = fusion(tokens)
     assert sorted(found) == sorted(fusion.streams), f"declared {fusion.streams}, returned {tuple(found)}"
     for stream, fused in found.items():
@@ -45,7 +46,7 @@ def streams_are_as_declared(spec: FusionSpec) -> None:
 def every_parameter_learns(spec: FusionSpec) -> None:
     """Every parameter gets a gradient that is not zero."""
     fusion = build(spec)
-    streams = fusion(some())
+    streams = fusion(some(spec))
     suite.assert_all_learn(
         fusion, suite.projected([fused.weight[:, None] * fused.pooled for fused in streams.values()])
     )
@@ -58,9 +59,9 @@ def nothing_learns_unseen(spec: FusionSpec) -> None:
 
 def every_input_matters(spec: FusionSpec) -> None:
     """Another content of any present input changes what comes out."""
-    fusion, tokens = build(spec), some()
+    fusion, tokens = build(spec), some(spec)
     before = _numbers(fusion(tokens))
-    for name in WIDTHS:
+    for name in tokens:
         changed = {**tokens, name: _with(tokens[name], lambda values: values * 1.5 + 0.5)}
         same = all(torch.equal(a, b) for a, b in zip(before, _numbers(fusion(changed)), strict=True))
         assert not same, f"the content of {name!r} changes nothing"
@@ -68,17 +69,17 @@ def every_input_matters(spec: FusionSpec) -> None:
 
 def rows_are_alone(spec: FusionSpec) -> None:
     """A row gives the same without the others and among others in another order."""
-    fusion, tokens = build(spec), some()
+    fusion, tokens = build(spec), some(spec)
     together = _numbers(fusion(tokens))
     num_rows = len(together[0])
     for rows in [[row] for row in range(num_rows)] + [list(reversed(range(num_rows)))]:
-        for found, expected in zip(_numbers(fusion(_rows(tokens, rows))), together, strict=True):
+        for found, expected in zip(_numbers(fusion(of_rows(tokens, rows))), together, strict=True):
             suite.assert_close(found, expected[rows], f"rows {rows} by themselves")
 
 
 def padding_does_not_matter(spec: FusionSpec) -> None:
     """More hidden tokens at the end change nothing."""
-    fusion, tokens = build(spec), some()
+    fusion, tokens = build(spec), some(spec)
     longer = {name: _padded(value) for name, value in tokens.items()}
     for found, expected in zip(_numbers(fusion(longer)), _numbers(fusion(tokens)), strict=True):
         suite.assert_close(found, expected, "with longer padding")
@@ -86,7 +87,7 @@ def padding_does_not_matter(spec: FusionSpec) -> None:
 
 def hidden_content_does_not_matter(spec: FusionSpec) -> None:
     """NaN or noise behind the mask changes no bit of the output or of any gradient."""
-    fusion, tokens = build(spec), some()
+    fusion, tokens = build(spec), some(spec)
     clean = _numbers_and_gradients(fusion, tokens)
     for filler in (float("nan"), 1e30):
         spoilt = {
@@ -99,10 +100,10 @@ def hidden_content_does_not_matter(spec: FusionSpec) -> None:
 
 def the_order_of_inputs_does_not_matter(spec: FusionSpec) -> None:
     """Inputs named in another order, at building or running, change no bit."""
-    tokens = some()
+    tokens = some(spec)
     backward = dict(reversed(tokens.items()))
     straight = build(spec)(tokens)
-    turned = suite.seeded(lambda: spec.build(dict(reversed(WIDTHS.items()))))(backward)
+    turned = suite.seeded(lambda: spec.build(dict(reversed(accepted(spec).items()))))(backward)
     for stream, fused in straight.items():
         assert stream in turned, f"stream {stream!r} depends on the order of inputs"
         for found, expected in zip(_numbers({stream: turned[stream]}), _numbers({stream: fused}), strict=True):
@@ -111,14 +112,14 @@ def the_order_of_inputs_does_not_matter(spec: FusionSpec) -> None:
 
 def weights_add_up_to_one(spec: FusionSpec) -> None:
     """In every row the streams' shares in the decision are at least 0 and add up to 1."""
-    weights = torch.stack([fused.weight for fused in build(spec)(some()).values()])
+    weights = torch.stack([fused.weight for fused in build(spec)(some(spec)).values()])
     assert bool((weights >= 0).all()), "a weight is negative"
     suite.assert_close(weights.sum(dim=0), torch.ones(weights.shape[1]), "the sum of the weights")
 
 
 def absent_streams_do_not_decide(spec: FusionSpec) -> None:
     """A stream that is absent from a row has weight exactly 0; some stream is present where some input is."""
-    streams = build(spec)(some()).values()
+    streams = build(spec)(some(spec)).values()
     assert bool(torch.stack([fused.present for fused in streams]).any(dim=0).all()), "a row with inputs has no stream"
     for fused in streams:
         assert bool((fused.weight[~fused.present] == 0).all()), "an absent stream has a weight"
@@ -127,7 +128,7 @@ def absent_streams_do_not_decide(spec: FusionSpec) -> None:
 def a_row_without_inputs_is_finite(spec: FusionSpec) -> None:
     """Where every input is absent the streams are absent, finite, their weights add up to 1, and so are gradients."""
     fusion = build(spec)
-    streams = fusion(_rows(_example(), [0]))
+    streams = fusion(of_rows(example(accepted(spec)), [0]))
     assert not any(bool(fused.present.any()) for fused in streams.values()), "a stream is present in an empty row"
     assert all(bool(number.isfinite().all()) for number in _numbers(streams)), "an empty row is not finite"
     suite.assert_close(sum(f.weight for f in streams.values()), torch.ones(1), "the weights of an empty row")
@@ -137,9 +138,47 @@ def a_row_without_inputs_is_finite(spec: FusionSpec) -> None:
         assert finite, f"the gradient of {name} from an empty row is not finite"
 
 
+def removal_is_exact(spec: FusionSpec) -> None:
+    """Where the operator says so, a row without an input comes out as from one that never had it, weights the same."""
+    fusion = build(spec)
+    if not fusion.exact:
+        return
+    tokens = some(spec)
+    for gone in tokens:
+        rows = [row for row in range(len(tokens[gone].present)) if not bool(tokens[gone].present[row])]
+        rest = {name: width for name, width in accepted(spec).items() if name != gone}
+        try:
+            fewer: Fusion = suite.seeded(partial(spec.build, rest), seed=1)
+        except SpecError:  # a Spec that gives each input a weight by name
+            continue
+        state = fusion.state_dict()
+        missing = [name for name in fewer.state_dict() if name not in state]
+        assert not missing, f"built without {gone!r} the operator has parameters of another name: {missing}"
+        fewer.load_state_dict({name: state[name] for name in fewer.state_dict()})
+        streams = fusion(of_rows(tokens, rows))
+        alone = fewer(of_rows({name: tokens[name] for name in rest}, rows))
+        for stream, fused in alone.items():
+            suite.assert_close(streams[stream].pooled, fused.pooled, f"stream {stream!r} without {gone!r}")
+            suite.assert_close(streams[stream].weight, fused.weight, f"the weight of {stream!r} without {gone!r}")
+
+
+def one_to_eight_inputs(spec: FusionSpec) -> None:
+    """Any number of inputs from one to eight, of lengths 1 to 200 in one batch; more than it can take are refused."""
+    for count in range(1, 9):
+        widths = dict(list(EIGHT_WIDTHS.items())[:count])
+        try:
+            fusion: Fusion = suite.seeded(partial(spec.build, widths))
+        except SpecError as error:
+            _assert_named(error, [spec.kind, *widths])
+            continue
+        streams = fusion(of_all_lengths(widths))
+        assert all(bool(number.isfinite().all()) for number in _numbers(streams)), f"{count} inputs: not finite"
+
+
 def gradients_are_right(spec: FusionSpec) -> None:
     """The gradient with respect to the tokens agrees with finite differences in float64."""
-    fusion, tokens = build(spec).double(), _rows(some(), [0, 2, 6])
+    fusion, tokens = build(spec).double(), some(spec)
+    tokens = of_rows(tokens, [0, 1, len(tokens["age"].present) - 1])
     values = [tokens[name].values.double().requires_grad_() for name in tokens]
 
     def run(*given: Tensor) -> tuple[Tensor, ...]:
@@ -152,8 +191,8 @@ def gradients_are_right(spec: FusionSpec) -> None:
 
 def state_dict_is_all(spec: FusionSpec) -> None:
     """With the state of one, an operator built under another seed answers the same."""
-    other: Fusion = suite.seeded(lambda: spec.build(WIDTHS), seed=1)
-    suite.assert_state_is_all(build(spec), other, lambda module: _numbers(module(some())))
+    other: Fusion = suite.seeded(lambda: spec.build(accepted(spec)), seed=1)
+    suite.assert_state_is_all(build(spec), other, lambda module: _numbers(module(some(spec))))
 
 
 CHECKS: tuple[Callable[[FusionSpec], None], ...] = (
@@ -169,6 +208,8 @@ CHECKS: tuple[Callable[[FusionSpec], None], ...] = (
     weights_add_up_to_one,
     absent_streams_do_not_decide,
     a_row_without_inputs_is_finite,
+    removal_is_exact,
+    one_to_eight_inputs,
     gradients_are_right,
     state_dict_is_all,
 )
@@ -176,33 +217,8 @@ CHECKS: tuple[Callable[[FusionSpec], None], ...] = (
 
 def build(spec: FusionSpec) -> Fusion:
     """The operator for the example's inputs, seeded, in evaluation mode."""
-    fusion: Fusion = suite.seeded(lambda: spec.build(WIDTHS))
+    fusion: Fusion = suite.seeded(lambda: spec.build(accepted(spec)))
     return fusion
-
-
-def some() -> dict[str, Tokens]:
-    """The rows of the example that have at least one input."""
-    return _rows(_example(), list(range(1, 2 ** len(WIDTHS))))
-
-
-def _example() -> dict[str, Tokens]:
-    generator = torch.Generator().manual_seed(0)
-    return {name: _tokens(name, bit, generator) for bit, name in enumerate(WIDTHS)}
-
-
-def _tokens(name: str, bit: int, generator: torch.Generator) -> Tokens:
-    num_rows, length = 2 ** len(WIDTHS), LENGTHS[name]
-    present = torch.arange(num_rows) >> bit & 1 == 1
-    lengths = torch.where(present, torch.randint(1, length + 1, (num_rows,), generator=generator), 1)
-    mask = torch.arange(length) < lengths[:, None]
-    values = torch.randn(num_rows, length, WIDTHS[name], generator=generator)
-    values = torch.where(present[:, None, None], values, torch.full_like(values, 0.1 * (bit + 1)))
-    return Tokens(values.masked_fill(~mask[:, :, None], 0.0), mask, present)
-
-
-def _rows(tokens: dict[str, Tokens], rows: Sequence[int]) -> dict[str, Tokens]:
-    index = torch.tensor(rows)
-    return {name: Tokens(t.values[index], t.mask[index], t.present[index]) for name, t in tokens.items()}
 
 
 def _with(tokens: Tokens, change: Callable[[Tensor], Tensor]) -> Tokens:
@@ -224,3 +240,7 @@ def _numbers_and_gradients(fusion: Fusion, tokens: dict[str, Tokens]) -> list[Te
     numbers = _numbers(fusion(tokens))
     gradients = torch.autograd.grad(suite.projected(numbers), list(fusion.parameters()), allow_unused=True)
     return [*numbers, *(gradient for gradient in gradients if gradient is not None)]
+
+
+def _assert_named(error: Exception, words: Sequence[str]) -> None:
+    assert any(word in str(error) for word in words), f"{error}: names neither the operator nor an input"
