@@ -5,6 +5,7 @@ subset of them; row 0 has none.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
