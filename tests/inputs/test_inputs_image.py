@@ -1,6 +1,7 @@
 """Images: size, channels, augmentation, and a map that ends small."""
 
 import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image as Pillow
 from motet.core.errors import CellError
 from motet.core.seed import generator
 from motet.inputs import Image, ImageEncoder
-from motet.inputs.image import halvings, num_cells
+from motet.inputs.image import halvings, last_map
 
 GREY = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10)
 
@@ -87,7 +88,7 @@ def test_flip_mirrors_half_of_the_pictures() -> None:
 def test_the_map_ends_at_four_or_less(size: tuple[int, int]) -> None:
     encoder = ImageEncoder(size=size, channels=1, first=4, width=8, dropout=0)
     cells = encoder({"pixels": torch.zeros(1, 1, *size)}).values.shape[1]
-    assert cells == num_cells(size, halvings(size)) <= 16
+    assert cells == math.prod(last_map(size, halvings(size))) <= 16
     assert cells >= 9 or min(size) < 5
 
 

@@ -11,6 +11,7 @@ from motet.balance.task_fixed import Fixed, FixedBalancer
 from motet.balance.task_mgda import MGDA, MGDABalancer
 from motet.balance.task_uncertainty import Uncertainty, UncertaintyBalancer
 from motet.balance.throttle import Throttle
+from motet.balance.witness import Witness
 
 AnyTaskBalancer = Annotated[Fixed | MGDA | Uncertainty, Field(discriminator="kind")]
 AnyModalityBalancer = NoThrottle  # becomes a union with `discriminator="kind"` when a second kind arrives
@@ -31,4 +32,5 @@ __all__ = [
     "ThrottleSpec",
     "Uncertainty",
     "UncertaintyBalancer",
+    "Witness",
 ]

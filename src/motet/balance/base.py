@@ -52,5 +52,8 @@ class ThrottleSpec(ComponentSpec, ABC):
     """What every way of balancing inputs has in common."""
 
     @abstractmethod
-    def build(self, inputs: Sequence[str]) -> Throttle:
-        """The throttle for these inputs."""
+    def build(self, input_widths: Mapping[str, int], *, classes: Mapping[str, int]) -> Throttle:
+        """The throttle for inputs of these widths; `classes` has the tasks whose label is one of so many classes.
+
+        Raises `SpecError` where the method is not defined for these inputs and tasks.
+        """

@@ -3,21 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
 from motet.balance.base import ThrottleSpec
-from motet.balance.throttle import Throttle
-from motet.core.flow import Tokens
+from motet.balance.throttle import Throttle, TokensByInput, ValidLosses
+from motet.balance.witness import Witness
 
 
 class NoThrottle(ThrottleSpec):
     """Every input learns at its own pace.
 
-    >>> NoThrottle().build(["photo", "review"])
+    >>> NoThrottle().build({"photo": 8, "review": 4}, classes={})
     IdentityThrottle()
     """
 
     kind: Literal["none"] = "none"
 
-    def build(self, inputs: Sequence[str]) -> "IdentityThrottle":
+    def build(self, input_widths: Mapping[str, int], *, classes: Mapping[str, int]) -> "IdentityThrottle":
         """The identity, whatever the inputs."""
         return IdentityThrottle()
 
@@ -25,6 +28,26 @@ class NoThrottle(ThrottleSpec):
 class IdentityThrottle(Throttle):
     """The identity, forward and back."""
 
-    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Tokens]:
-        """The same tokens."""
-        return dict(tokens)
+    def keep(
+        self, present: Mapping[str, Bool[Tensor, "B"]], keys: Int64[Tensor, "B"]
+    ) -> Mapping[str, Bool[Tensor, "B"]]:
+        """All there is."""
+        return present
+
+    def forward(self, tokens: TokensByInput) -> tuple[TokensByInput, TokensByInput]:
+        """The same tokens; no single-input head reads any."""
+        return tokens, {}
+
+    def terms(self, witness: Witness) -> dict[str, Float[Tensor, ""]]:
+        """None."""
+        return {}
+
+    def after_backward(self, parameters: Mapping[str, Sequence[nn.Parameter]], *, key: int) -> None:
+        """Nothing to do."""
+
+    def epoch_end(self, valid: ValidLosses | None) -> None:
+        """Nothing to do."""
+
+    def row_weights(self, present: Mapping[str, Bool[Tensor, "N"]]) -> Float[Tensor, "N"] | None:
+        """Once an epoch each."""
+        return None

@@ -1,19 +1,57 @@
-"""The input side of the room: the identity on every input's tokens, with a say in how fast each input learns."""
+"""The input side of the room: the identity on every input's tokens, with a say in what each encoder learns.
+
+B rows, N rows of a table.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from torch import nn
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
 
+from motet.balance.witness import Witness
 from motet.core.flow import Tokens
+
+TokensByInput = Mapping[str, Tokens]
+ValidLosses = Mapping[str, Mapping[str, float]]
+"""{input: {task: mean loss of its single-input head}}, and under the empty name that of the joint decisions."""
 
 
 class Throttle(nn.Module, ABC):
-    """`{input: Tokens}` -> the same tokens; on the way back the gradient of each input may be scaled.
+    """One method of balancing inputs. All state that matters is in `state_dict`, keyed by input name.
 
-    All state that matters is in `state_dict`, keyed by input name.
+    A throttle with `uses_singles` has the network keep a small head for each input and task that sees this input only.
+    `factors` are the latest factors by which each input's gradient was scaled, for the log.
     """
 
+    uses_singles: bool = False
+    factors: Mapping[str, float] = {}
+
     @abstractmethod
-    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Tokens]:
-        """The identity."""
+    def keep(
+        self, present: Mapping[str, Bool[Tensor, "B"]], keys: Int64[Tensor, "B"]
+    ) -> Mapping[str, Bool[Tensor, "B"]]:
+        """Which inputs each training row is shown, of those it has; `keys` seed chance."""
+
+    @abstractmethod
+    def forward(self, tokens: TokensByInput) -> tuple[TokensByInput, TokensByInput]:
+        """The identity, twice: what fusion reads, and what the single-input heads read.
+
+        On the way back the gradients of both may be scaled and combined; detached tokens teach an encoder nothing.
+        """
+
+    @abstractmethod
+    def terms(self, witness: Witness) -> dict[str, Float[Tensor, ""]]:
+        """Losses added to the step's total, by name, before its backward; factors for it are found here."""
+
+    @abstractmethod
+    def after_backward(self, parameters: Mapping[str, Sequence[nn.Parameter]], *, key: int) -> None:
+        """Called once before each optimiser step, with the parameters of each input's encoder; `key` seeds chance."""
+
+    @abstractmethod
+    def epoch_end(self, valid: ValidLosses | None) -> None:
+        """Called once after each epoch, with losses on the validation rows where there are any."""
+
+    @abstractmethod
+    def row_weights(self, present: Mapping[str, Bool[Tensor, "N"]]) -> Float[Tensor, "N"] | None:
+        """How often each training row is drawn, mean 1; None for once an epoch each."""

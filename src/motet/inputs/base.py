@@ -43,9 +43,13 @@ class Preparation(Frozen, ABC):
 
 
 class Encoder(nn.Module, ABC):
-    """Tensors of the rows that have this input -> tokens `[N, T, output_width]`."""
+    """Tensors of the rows that have this input -> tokens `[N, T, output_width]`.
+
+    `output_grid` is height and width of the map whose cells, row by row, the tokens are; None where they are no map.
+    """
 
     output_width: int
+    output_grid: tuple[int, int] | None = None
 
     @abstractmethod
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:

@@ -3,6 +3,7 @@
 Shapes: H, W, C of the picture; h, w of the last map; D width.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -79,6 +80,7 @@ class ImageEncoder(Encoder):
         super().__init__()
         self.output_width = width
         strides = halvings(size)
+        self.output_grid = last_map(size, strides)
         depth = [min(first * 2**stage, max(width, first)) for stage in range(len(strides))]
         layers: list[nn.Module] = [
             nn.Conv2d(channels, depth[0], 3, stride=strides[0], padding=1, bias=False),
@@ -89,7 +91,7 @@ class ImageEncoder(Encoder):
             layers.append(ResidualBlock(depth[stage - 1], depth[stage], stride=strides[stage]))
         layers.append(ResidualBlock(depth[-1], depth[-1]))
         self.stages = nn.Sequential(*layers)
-        self.gain = nn.Parameter(torch.randn(num_cells(size, strides), depth[-1]))
+        self.gain = nn.Parameter(torch.randn(math.prod(self.output_grid), depth[-1]))
         self.dropout = Dropout(dropout)
         self.project = nn.Linear(depth[-1], width)
 
@@ -209,12 +211,12 @@ def halvings(size: tuple[int, int]) -> list[tuple[int, int]]:
     return strides
 
 
-def num_cells(size: tuple[int, int], strides: Sequence[tuple[int, int]]) -> int:
-    """Cells of the map after these strides, each rounding up.
+def last_map(size: tuple[int, int], strides: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Height and width of the map after these strides, each rounding up.
 
-    >>> num_cells((28, 10), [(2, 2), (2, 1)])
-    35
+    >>> last_map((28, 10), [(2, 2), (2, 1)])
+    (7, 5)
     """
     for stride in strides:
         size = (-(-size[0] // stride[0]), -(-size[1] // stride[1]))
-    return size[0] * size[1]
+    return size

@@ -8,13 +8,15 @@ from motet.balance import Junction
 from motet.balance.base import BalancerSpec, ThrottleSpec
 from motet.core.errors import SpecError
 from motet.core.seed import key
-from motet.fusion.base import FusionSpec
+from motet.fusion.base import Fusion, FusionSpec
 from motet.inputs.base import InputSpec, Preparation
 from motet.model.network import Network
 from motet.model.presence import PresentOnly
 from motet.nn.dropout import salt_dropouts
+from motet.nn.prior import Prior
 from motet.sharing.base import SharingSpec
-from motet.tasks.base import Codec, TaskSpec
+from motet.tasks.base import Codec, Head, TaskSpec
+from motet.tasks.rules import Rule
 
 MOST_DROP, DROPPED_PER_ROW = 0.1, 0.2
 
@@ -36,19 +38,24 @@ def assemble(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(seed, "weights"))
         encoders = {name: PresentOnly(inputs[name][0].build(inputs[name][1])) for name in names}
-        operator = fusion.build({name: encoders[name].output_width for name in names})
+        widths = {name: encoder.output_width for name, encoder in encoders.items()}
+        grids = {name: grid for name in names if (grid := encoders[name].encoder.output_grid) is not None}
+        operator = fusion.build(widths, grids=grids)
         shared = {stream: sharing.build(operator.output_width, tasks=jobs) for stream in sorted(operator.streams)}
-        heads = {
-            task: {stream: tasks[task][0].build(tasks[task][1], shared[stream].output_width) for stream in shared}
-            for task in jobs
-        }
+        width = next(iter(shared.values())).output_width
+        throttle = modality_balance.build(widths, classes=_classes(tasks))
         network = Network(
             encoders=encoders,
-            throttle=modality_balance.build(names),
+            throttle=throttle,
             fusion=operator,
             sharing=shared,
             junction=Junction(task_balance, tasks=jobs),
-            heads=heads,
+            heads={job: {stream: _head(tasks[job], width) for stream in shared} for job in jobs},
+            rules={job: _rule(tasks[job], operator, width) for job in jobs},
+            priors={job: Prior(tasks[job][0].output_shape(tasks[job][1])) for job in jobs},
+            singles={job: {name: _head(tasks[job], widths[name]) for name in names} for job in jobs}
+            if throttle.uses_singles
+            else {},
             tasks={task: tasks[task][0] for task in jobs},
             drop={name: drop_rate(inputs[name][0], num_inputs=len(names)) for name in names},
         )
@@ -63,3 +70,18 @@ def drop_rate(spec: InputSpec, *, num_inputs: int) -> float:
     if spec.drop == "auto":
         return min(MOST_DROP, round(DROPPED_PER_ROW / num_inputs, 4)) if num_inputs > 1 else 0.0
     return spec.drop
+
+
+def _head(task: tuple[TaskSpec, Codec], width: int) -> Head:
+    spec, codec = task
+    return spec.build(codec, width)
+
+
+def _rule(task: tuple[TaskSpec, Codec], operator: Fusion, width: int) -> Rule:
+    spec, codec = task
+    return spec.rule(operator.rule, codec, streams=sorted(operator.streams), width=width)
+
+
+def _classes(tasks: Mapping[str, tuple[TaskSpec, Codec]]) -> dict[str, int]:
+    found = {task: spec.num_classes(codec) for task, (spec, codec) in tasks.items()}
+    return {task: count for task, count in sorted(found.items()) if count is not None}

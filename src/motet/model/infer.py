@@ -8,15 +8,18 @@ import torch
 from torch import Tensor
 
 from motet.core.flow import Batch
-from motet.model.network import Network
+from motet.model.network import Decision, Network
 from motet.tasks.base import Codec
+
+Said = Mapping[str, Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
     """Outputs `[N, ...]` and targets of N rows, by task.
 
-    `labelled[task]` says which rows have a label, `present[input]` which have the input.
+    `labelled[task]` says which rows have a label, `present[input]` which have the input; `singles[task][input]` is what
+    a throttle's single-input head says.
     """
 
     rows: Tensor
@@ -24,6 +27,7 @@ class Collected:
     targets: Mapping[str, Tensor]
     labelled: Mapping[str, Tensor]
     present: Mapping[str, Tensor]
+    singles: Mapping[str, Mapping[str, Tensor]]
 
     def scored(self, task: str) -> tuple[Tensor, Tensor]:
         """Output and target of the rows labelled for `task`."""
@@ -40,20 +44,20 @@ def collect(network: Network, batches: Iterable[Batch], *, absent: Sequence[Sequ
     was_training = network.training
     network.eval()
     seen: list[Batch] = []
-    outputs: list[list[dict[str, Tensor]]] = [[] for _ in absent]
+    decided: list[list[Said]] = [[] for _ in absent]
     try:
         with torch.inference_mode():
             for batch in batches:
                 tokens = network.encode(batch.to(device).inputs)
                 for index, names in enumerate(absent):
                     decisions = network.decide(network.without(tokens, names) if names else tokens)
-                    outputs[index].append({task: one.output.float().cpu() for task, one in decisions.items()})
+                    decided[index].append({task: _said(decision) for task, decision in decisions.items()})
                 seen.append(
                     Batch({name: _bare(cells) for name, cells in batch.inputs.items()}, batch.targets, batch.rows)
                 )
     finally:
         network.train(was_training)
-    return [_joined(seen, parts) for parts in outputs]
+    return [_joined(seen, parts) for parts in decided]
 
 
 def answers(codecs: Mapping[str, Codec], outputs: Mapping[str, Tensor]) -> dict[str, list[Any]]:
@@ -65,17 +69,25 @@ def answers(codecs: Mapping[str, Codec], outputs: Mapping[str, Tensor]) -> dict[
     return columns
 
 
+def _said(decision: Decision) -> dict[str, Tensor]:
+    """The single-input heads' outputs by input, and the joint one under the empty name."""
+    return {name: output.float().cpu() for name, output in {"": decision.output, **decision.singles}.items()}
+
+
 def _bare(cells: Any) -> Any:
     return type(cells)({}, cells.present)
 
 
-def _joined(batches: Sequence[Batch], outputs: Sequence[Mapping[str, Tensor]]) -> Collected:
+def _joined(batches: Sequence[Batch], said: Sequence[Said]) -> Collected:
     if not batches:
         raise ValueError("there are no rows to run the model on")
     first = batches[0]
+    outputs = {
+        task: {name: torch.cat([part[task][name] for part in said]) for name in said[0][task]} for task in said[0]
+    }
     return Collected(
         rows=torch.cat([batch.rows for batch in batches]),
-        outputs={task: torch.cat([part[task] for part in outputs]) for task in outputs[0]},
+        outputs={task: one[""] for task, one in outputs.items()},
         targets={
             task: torch.cat([b.targets[task].values["target"] for b in batches])
             for task in first.targets
@@ -83,4 +95,5 @@ def _joined(batches: Sequence[Batch], outputs: Sequence[Mapping[str, Tensor]]) -
         },
         labelled={task: torch.cat([b.targets[task].present for b in batches]) for task in first.targets},
         present={name: torch.cat([b.inputs[name].present for b in batches]) for name in first.inputs},
+        singles={task: {name: output for name, output in one.items() if name} for task, one in outputs.items()},
     )

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Bool, Int64
+import torch
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from motet.balance import Junction, Throttle
@@ -12,21 +13,29 @@ from motet.fusion.base import Fusion
 from motet.model.presence import PresentOnly, drop_inputs
 from motet.nn.keyed import row_keys
 from motet.nn.named import Named
+from motet.nn.pooling import masked_mean
+from motet.nn.prior import Prior
 from motet.sharing.base import Sharing
 from motet.tasks.base import Head, TaskSpec
+from motet.tasks.rules import Opinion, Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the model says about one task: the joint output `[B, ...]`, and that of each stream with its presence."""
+    """What the model says about one task: the joint output `[B, ...]`, each stream's opinion, and what the single-input
+    heads of a throttle say, by input; the last take no part in the joint one.
+    """
 
     output: Tensor
-    streams: Mapping[str, Tensor]
-    present: Mapping[str, Bool[Tensor, "B"]]
+    opinions: Mapping[str, Opinion]
+    singles: Mapping[str, Tensor]
 
 
 class Network(nn.Module):
-    """`{input: Cells}` -> `{task: Decision}`. Built by `assemble`, which checks every joint."""
+    """`{input: Cells}` -> `{task: Decision}`. Built by `assemble`, which checks every joint.
+
+    A row without any input is answered with the learned `priors`, whatever fusion makes of it.
+    """
 
     def __init__(
         self,
@@ -37,6 +46,9 @@ class Network(nn.Module):
         sharing: Mapping[str, Sharing],
         junction: Junction,
         heads: Mapping[str, Mapping[str, Head]],
+        rules: Mapping[str, Rule],
+        priors: Mapping[str, Prior],
+        singles: Mapping[str, Mapping[str, Head]],
         tasks: Mapping[str, TaskSpec],
         drop: Mapping[str, float],
     ) -> None:
@@ -47,6 +59,9 @@ class Network(nn.Module):
         self.sharing = Named(sharing)
         self.junction = junction
         self.heads = Named({task: Named(streams) for task, streams in heads.items()})
+        self.rules = Named(rules)
+        self.priors = Named(priors)
+        self.singles = Named({task: Named(inputs) for task, inputs in singles.items()})
         self.tasks = dict(tasks)
         self.drop = dict(drop)
 
@@ -55,18 +70,20 @@ class Network(nn.Module):
         return self.decide(self.encode(inputs, keys), keys)
 
     def encode(self, inputs: Mapping[str, Cells], keys: Int64[Tensor, "B"] | None = None) -> dict[str, Tokens]:
-        """Each input on its own, absent ones by their learned token."""
-        if self.training and keys is not None and any(self.drop.values()):
-            inputs = drop_inputs(inputs, self.drop, keys)
+        """Each input on its own, absent ones by their learned token; in training some are taken away."""
+        if self.training and keys is not None:
+            inputs = drop_inputs(inputs, self.drop, keys) if any(self.drop.values()) else inputs
+            shown = self.throttle.keep({name: cells.present for name, cells in inputs.items()}, keys)
+            inputs = {name: Cells(cells.values, shown[name]) for name, cells in inputs.items()}
         return {name: encoder(inputs[name], keys) for name, encoder in self.encoders.items()}
 
     def decide(self, tokens: Mapping[str, Tokens], keys: Int64[Tensor, "B"] | None = None) -> dict[str, Decision]:
         """From tokens to decisions."""
         with row_keys(keys):
-            streams = self.fusion(self.throttle(tokens))
+            throttled, alone = self.throttle(tokens)
+            streams = self.fusion(throttled)
             shared = {name: self.sharing[name].trunk(fused.pooled) for name, fused in streams.items()}
-            copies = self.junction(shared)
-            return self._heads(streams, copies)
+            return self._heads(streams, self.junction(shared), alone)
 
     def without(self, tokens: Mapping[str, Tokens], absent: Sequence[str]) -> dict[str, Tokens]:
         """The tokens as they were had these inputs been absent in every row: no second encoding."""
@@ -75,15 +92,45 @@ class Network(nn.Module):
             for name, value in tokens.items()
         }
 
-    def _heads(self, streams: Mapping[str, Fused], copies: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Decision]:
+    def encoder_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """The parameters of each input's encoder."""
+        return {name: list(one.encoder.parameters()) for name, one in self.encoders.items()}
+
+    def epoch_end(self, valid: Mapping[str, Mapping[str, float]] | None) -> None:
+        """An epoch is over; `valid` is as for `Throttle.epoch_end`."""
+        self.throttle.epoch_end(valid)
+        for _, rule in self.rules.items():
+            rule.epoch_end()
+
+    def _heads(
+        self,
+        streams: Mapping[str, Fused],
+        copies: Mapping[str, Mapping[str, Tensor]],
+        alone: Mapping[str, Tokens],
+    ) -> dict[str, Decision]:
         features = {
             stream: self.sharing[stream].branch({task: copies[task][stream] for task in copies}) for stream in streams
         }
-        present = {stream: fused.present for stream, fused in streams.items()}
-        weights = {stream: fused.weight for stream, fused in streams.items()}
+        known = torch.stack([fused.present for fused in streams.values()]).any(dim=0)
+        pooled = {name: masked_mean(one.values, one.mask) for name, one in alone.items()}
         decisions = {}
         for task, heads in self.heads.items():
-            outputs = {stream: heads[stream](features[stream][task]) for stream in streams}
-            joint = self.tasks[task].combine(outputs, weights, rule=self.fusion.rule)
-            decisions[task] = Decision(joint, outputs, present)
+            rule = self.rules[task]
+            opinions = {
+                stream: _opinion(rule, heads[stream], features[stream][task], fused)
+                for stream, fused in streams.items()
+            }
+            heard = {s: _apart(one) for s, one in opinions.items()} if self.fusion.separate else opinions
+            joint = self.priors[task](rule(heard), known=known)
+            singles = {name: self.singles[task][name](pooled[name]) for name in pooled}
+            decisions[task] = Decision(joint, opinions, singles)
         return decisions
+
+
+def _opinion(rule: Rule, head: Head, features: Tensor, fused: Fused) -> Opinion:
+    return Opinion(rule.stated(head(features)), features, fused.present, fused.weight)
+
+
+def _apart(opinion: Opinion) -> Opinion:
+    """The same opinion, untouched by how the joint decision turns out."""
+    return Opinion(opinion.output.detach(), opinion.features.detach(), opinion.present, opinion.weight)

@@ -1,4 +1,4 @@
-"""Attention under a key mask, and the pre-norm transformer block.
+"""Attention under a key mask, and the pre-norm blocks: a sequence that reads itself, and one that reads another.
 
 Shapes: B rows, Q queries, T keys, D width, H heads.
 """
@@ -10,6 +10,32 @@ from torch import Tensor, nn
 
 from motet.nn.dropout import Dropout
 from motet.nn.pooling import hide
+
+
+def attend(
+    query: Float[Tensor, "B Q D"],
+    key: Float[Tensor, "B T D"],
+    value: Float[Tensor, "B T D"],
+    mask: Bool[Tensor, "B T"],
+    *,
+    heads: int,
+) -> Float[Tensor, "B Q D"]:
+    """`softmax(Q K^T / sqrt(D / H)) V`, the heads side by side; keys outside the mask have weight exactly 0.
+
+    They must be finite all the same. A row whose mask is empty has nothing to attend to: zeros.
+
+    >>> import torch
+    >>> q, k, v = torch.zeros(1, 1, 2), torch.randn(1, 3, 2), torch.tensor([[[1.0, 0.0], [3.0, 4.0], [9.0, 9.0]]])
+    >>> attend(q, k, v, torch.tensor([[True, True, False]]), heads=1)
+    tensor([[[2., 2.]]])
+    """
+    anything = mask.any(dim=1)
+    # A softmax over nothing is NaN: such rows look at every key, and their answer is hidden below.
+    seen = mask | ~anything[:, None]
+    query, key, value = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value))
+    attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None, :])
+    merged = attended.transpose(1, 2).flatten(2)
+    return hide(merged, anything[:, None].expand(merged.shape[:2]))
 
 
 class Attention(nn.Module):
@@ -37,20 +63,9 @@ class Attention(nn.Module):
         self, queries: Float[Tensor, "B Q D"], context: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B Q D"]:
         """What each query reads from the tokens of `context` that are in `mask`."""
-        query = self._split(self.query(queries))
         key, value = self.key_value(hide(context, mask)).chunk(2, dim=-1)
-        anything = mask.any(dim=1)
-        # A softmax over nothing is NaN: such rows look at every (zeroed) key, and their answer is hidden below.
-        seen = mask | ~anything[:, None]
-        attended = F.scaled_dot_product_attention(
-            query, self._split(key), self._split(value), attn_mask=seen[:, None, None, :]
-        )
-        merged = attended.transpose(1, 2).flatten(2)
-        output: Tensor = self.output(hide(merged, anything[:, None].expand(merged.shape[:2])))
+        output: Tensor = self.output(attend(self.query(queries), key, value, mask, heads=self.heads))
         return output
-
-    def _split(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T d"]:
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class TransformerBlock(nn.Module):
@@ -67,7 +82,7 @@ class TransformerBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads=heads)
         self.mlp_norm = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width))
+        self.mlp = _mlp(width, expansion)
         self.dropout = nn.ModuleList([Dropout(dropout), Dropout(dropout)])
 
     def forward(self, x: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
@@ -77,6 +92,37 @@ class TransformerBlock(nn.Module):
         x = x + self.dropout[0](self.attention(normed, normed, mask))
         x = x + self.dropout[1](self.mlp(self.mlp_norm(x)))
         return hide(x, mask)
+
+
+class CrossBlock(nn.Module):
+    """Pre-norm block that reads another sequence: `x += attention(norm(x), norm(context))`, `x += mlp(norm(x))`.
+
+    Queries and context have a norm each. In a row whose context is empty nothing is read, and x goes through the MLP
+    alone; where x itself is padding its answer is finite and means nothing.
+
+    >>> import torch
+    >>> block = CrossBlock(8, heads=2)
+    >>> block(torch.randn(2, 5, 8), torch.randn(2, 3, 8), torch.ones(2, 3, dtype=torch.bool)).shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(self, width: int, *, heads: int, expansion: int = 4, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.context_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads=heads)
+        self.mlp_norm = nn.LayerNorm(width)
+        self.mlp = _mlp(width, expansion)
+        self.dropout = nn.ModuleList([Dropout(dropout), Dropout(dropout)])
+
+    def forward(
+        self, x: Float[Tensor, "B Q D"], context: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B Q D"]:
+        """Queries in, queries out; `mask` is that of the context."""
+        read = self.attention(self.attention_norm(x), self.context_norm(hide(context, mask)), mask)
+        x = x + self.dropout[0](hide(read, mask.any(dim=1, keepdim=True).expand(x.shape[:2])))
+        mixed: Tensor = x + self.dropout[1](self.mlp(self.mlp_norm(x)))
+        return mixed
 
 
 class Transformer(nn.Module):
@@ -100,3 +146,7 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = block(x, mask)
         return hide(self.norm(x), mask)
+
+
+def _mlp(width: int, expansion: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width))

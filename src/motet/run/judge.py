@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import RunError
-from motet.core.flow import Batch
+from motet.core.flow import Batch, Cells
 from motet.data import Dataset
 from motet.model import Collected, Network, collect
 from motet.run.prepare import Prepared
@@ -71,9 +71,41 @@ def validator(prepared: Prepared, baseline: Mapping[str, Tensor]) -> Callable[[N
                 gains.append(gain)
                 weights.append(spec.weight)
         mean = float(np.average(gains, weights=weights)) if gains else 0.0
-        return Validation(scores, -math.inf if diverged(collected) else mean, "  ".join(words))
+        return Validation(
+            scores,
+            gain=-math.inf if diverged(collected) else mean,
+            text="  ".join(words),
+            singles=single_scores(prepared, collected),
+            losses=mean_losses(network, collected),
+        )
 
     return validate
+
+
+def single_scores(prepared: Prepared, collected: Collected) -> dict[str, dict[str, float]]:
+    """By input and task, the primary metric of the throttle's single-input heads on the rows with input and label."""
+    scores: dict[str, dict[str, float]] = {}
+    for task, heads in collected.singles.items():
+        spec, codec = prepared.fitted.tasks[task]
+        compute = next(metric.compute for metric in codec.metrics() if metric.name == spec.primary)
+        for name, output in heads.items():
+            rows = collected.labelled[task] & collected.present[name]
+            value = compute(output[rows], collected.targets[task][rows]) if bool(rows.any()) else math.nan
+            scores.setdefault(name, {})[task] = value
+    return scores
+
+
+def mean_losses(network: Network, collected: Collected) -> dict[str, dict[str, float]]:
+    """By input and task, the mean loss of the single-input heads; of the joint decisions under the empty name."""
+    losses: dict[str, dict[str, float]] = {}
+    for task, heads in collected.singles.items():
+        labelled = collected.labelled[task]
+        target = {"target": collected.targets[task]}
+        for name, output in {"": collected.outputs[task], **heads}.items() if heads else ():
+            rows = labelled & collected.present[name] if name else labelled
+            loss = network.tasks[task].loss(output, Cells(target, rows)).sum() / rows.sum()
+            losses.setdefault(name, {})[task] = float(loss)
+    return losses
 
 
 def diverged(collected: Collected) -> list[str]:
@@ -119,3 +151,7 @@ def start_from_priors(network: Network, baseline: Mapping[str, Tensor]) -> None:
         for task, heads in network.heads.items():
             for _, head in heads.items():
                 head.start_from(baseline[task])
+            for _, single in network.singles[task].items() if task in network.singles else ():
+                single.start_from(baseline[task])
+            network.rules[task].start_from(baseline[task])
+            network.priors[task].start_from(baseline[task])

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 from motet.core.checks import did_you_mean
 from motet.core.component import ComponentSpec, Frozen
+from motet.core.errors import SpecError
 from motet.core.flow import Cells
+from motet.tasks.rules import Joining, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +93,11 @@ class TaskSpec(ComponentSpec, ABC):
     """What every task has in common.
 
     `metric_names` are the kind's metrics, primary first, as its codec computes them; `several` says whether the kind
-    takes more than one column.
+    takes more than one column; `rules` are the ways in which it can join the decisions of several streams.
     """
 
     metric_names: ClassVar[tuple[str, ...]]
+    rules: ClassVar[Mapping[str, Callable[[Joining], Rule]]]
     several: ClassVar[bool] = False
 
     column: str | None = Field(default=None, description="The column of the labels; the task's own name when left out.")
@@ -150,5 +153,20 @@ class TaskSpec(ComponentSpec, ABC):
         """The loss of each row; exactly 0, with gradient exactly 0, in rows without a label, whatever these hold."""
 
     @abstractmethod
-    def combine(self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str) -> Tensor:
-        """One output from those of several streams; raises `SpecError` for a rule it does not know."""
+    def output_shape(self, codec: Codec) -> tuple[int, ...]:
+        """The shape of what a head says of one row."""
+
+    @abstractmethod
+    def num_classes(self, codec: Codec) -> int | None:
+        """How many classes a label is one of, where the target is the number of its class; else None."""
+
+    def rule(self, name: str, codec: Codec, *, streams: Sequence[str], width: int) -> Rule:
+        """How the decisions of these streams, made from features of this width, are joined.
+
+        Raises `SpecError` for a rule that this kind of task does not know.
+        """
+        if name not in self.rules:
+            known = ", ".join(map(repr, sorted(self.rules)))
+            raise SpecError(f"a {self.kind} task can not join decisions by {name!r}; the rules it knows are {known}")
+        shape = self.output_shape(codec)
+        return self.rules[name](Joining(streams=tuple(streams), width=width, shape=shape, loss=self.loss))

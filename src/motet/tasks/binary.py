@@ -18,7 +18,7 @@ from motet.tasks.heads import LinearHead
 from motet.tasks.labels import Label, count_labels, label_of, natural_order
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, auroc, average_precision, calibration_error, f1_scores, metric
-from motet.tasks.streams import check_rule, mean_of_logits
+from motet.tasks.rules import MeanOfLogits, Rule
 
 POSITIVE = frozenset({"1", "true", "t", "yes", "y", "positive", "pos", "on"})
 NEGATIVE = frozenset({"0", "-1", "false", "f", "no", "n", "negative", "neg", "off"})
@@ -82,6 +82,7 @@ class Binary(TaskSpec):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("auroc", "accuracy", "f1", "average_precision", "ece")
+    rules: ClassVar[Mapping[str, type[Rule]]] = {"mean": MeanOfLogits}
 
     kind: Literal["binary"] = "binary"
     positive: Label | None = Field(
@@ -114,20 +115,21 @@ class Binary(TaskSpec):
         assert isinstance(codec, BinaryCodec)
         return self.model_copy(update={"positive": codec.positive})
 
+    def output_shape(self, codec: Codec) -> tuple[int, ...]:
+        """One logit."""
+        return ()
+
+    def num_classes(self, codec: Codec) -> int | None:
+        """Two."""
+        return 2
+
     def build(self, codec: Codec, input_width: int) -> LinearHead:
         """A linear layer to one logit per row."""
-        return LinearHead(input_width, output_shape=())
+        return LinearHead(input_width, output_shape=self.output_shape(codec))
 
     def loss(self, output: Float[Tensor, "B"], target: Cells) -> Float[Tensor, "B"]:
         """Cross-entropy of each labelled row."""
         return labelled_loss(_cross_entropy, output, target)
-
-    def combine(
-        self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str
-    ) -> Float[Tensor, "B"]:
-        """The logit of the mean probability."""
-        check_rule(rule, kind="binary")
-        return mean_of_logits(outputs, weights)
 
 
 def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:

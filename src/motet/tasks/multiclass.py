@@ -19,7 +19,7 @@ from motet.tasks.heads import LinearHead
 from motet.tasks.labels import Label, count_labels, label_of
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, auroc, calibration_error, f1_scores, mean_that_exists, metric
-from motet.tasks.streams import check_rule, mean_of_classes
+from motet.tasks.rules import MeanOfClasses, Rule
 
 UNKNOWN = -1
 
@@ -82,6 +82,7 @@ class Multiclass(TaskSpec):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "weighted_f1", "auroc", "ece")
+    rules: ClassVar[Mapping[str, type[Rule]]] = {"mean": MeanOfClasses}
 
     kind: Literal["multiclass"] = "multiclass"
 
@@ -110,21 +111,23 @@ class Multiclass(TaskSpec):
         """Itself: nothing is left to be found."""
         return self
 
+    def output_shape(self, codec: Codec) -> tuple[int, ...]:
+        """One logit per class."""
+        assert isinstance(codec, MulticlassCodec)
+        return (len(codec.classes),)
+
+    def num_classes(self, codec: Codec) -> int | None:
+        """As many as occur in the training rows."""
+        assert isinstance(codec, MulticlassCodec)
+        return len(codec.classes)
+
     def build(self, codec: Codec, input_width: int) -> LinearHead:
         """A linear layer to one logit per class."""
-        assert isinstance(codec, MulticlassCodec)
-        return LinearHead(input_width, output_shape=(len(codec.classes),))
+        return LinearHead(input_width, output_shape=self.output_shape(codec))
 
     def loss(self, output: Float[Tensor, "B C"], target: Cells) -> Float[Tensor, "B"]:
         """Cross-entropy of each labelled row."""
         return labelled_loss(_cross_entropy, output, target)
-
-    def combine(
-        self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str
-    ) -> Float[Tensor, "B C"]:
-        """The log of the mean probabilities."""
-        check_rule(rule, kind="multiclass")
-        return mean_of_classes(outputs, weights)
 
 
 def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from motet.tasks.heads import LinearHead
 from motet.tasks.labels import Label, first_text, label_of, natural_order
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, auroc, f1_scores, mean_that_exists, metric
-from motet.tasks.streams import check_rule, mean_of_logits
+from motet.tasks.rules import MeanOfLogits, Rule
 
 YES = frozenset({"1", "true", "t", "yes", "y"})
 NO = frozenset({"0", "false", "f", "no", "n"})
@@ -102,6 +102,7 @@ class Multilabel(TaskSpec):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("macro_f1", "micro_f1", "hamming", "auroc")
+    rules: ClassVar[Mapping[str, type[Rule]]] = {"mean": MeanOfLogits}
     several: ClassVar[bool] = True
 
     kind: Literal["multilabel"] = "multilabel"
@@ -142,21 +143,22 @@ class Multilabel(TaskSpec):
         """Itself: nothing is left to be found."""
         return self
 
+    def output_shape(self, codec: Codec) -> tuple[int, ...]:
+        """One logit per label."""
+        assert isinstance(codec, MultilabelCodec)
+        return (len(codec.labels),)
+
+    def num_classes(self, codec: Codec) -> int | None:
+        """None: a row has any number of labels."""
+        return None
+
     def build(self, codec: Codec, input_width: int) -> LinearHead:
         """A linear layer to one logit per label."""
-        assert isinstance(codec, MultilabelCodec)
-        return LinearHead(input_width, output_shape=(len(codec.labels),))
+        return LinearHead(input_width, output_shape=self.output_shape(codec))
 
     def loss(self, output: Float[Tensor, "B L"], target: Cells) -> Float[Tensor, "B"]:
         """The mean cross-entropy of the labels of each labelled row."""
         return labelled_loss(_cross_entropy, output, target)
-
-    def combine(
-        self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str
-    ) -> Float[Tensor, "B L"]:
-        """The logit of the mean probability of each label."""
-        check_rule(rule, kind="multilabel")
-        return mean_of_logits(outputs, weights)
 
 
 def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:

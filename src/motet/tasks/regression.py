@@ -17,7 +17,7 @@ from motet.tasks.base import Codec, Metric, TaskSpec
 from motet.tasks.heads import LinearHead
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, mean_absolute_error, metric, r2, root_mean_squared_error, spearman
-from motet.tasks.streams import check_rule, mean_value
+from motet.tasks.rules import MeanOfNumbers, Rule
 
 
 class RegressionCodec(Codec):
@@ -94,6 +94,7 @@ class Regression(TaskSpec):
 
     paper: ClassVar[str] = "Lei et al., Distribution-Free Predictive Inference for Regression, JASA 2018 (interval)"
     metric_names: ClassVar[tuple[str, ...]] = ("r2", "mae", "rmse", "spearman")
+    rules: ClassVar[Mapping[str, type[Rule]]] = {"mean": MeanOfNumbers}
 
     kind: Literal["regression"] = "regression"
     error: Literal["squared", "huber", "absolute"] = Field(
@@ -126,20 +127,21 @@ class Regression(TaskSpec):
         """Itself: nothing is left to be found."""
         return self
 
+    def output_shape(self, codec: Codec) -> tuple[int, ...]:
+        """One value."""
+        return ()
+
+    def num_classes(self, codec: Codec) -> int | None:
+        """None: a number is no class."""
+        return None
+
     def build(self, codec: Codec, input_width: int) -> LinearHead:
         """A linear layer to one value per row."""
-        return LinearHead(input_width, output_shape=())
+        return LinearHead(input_width, output_shape=self.output_shape(codec))
 
     def loss(self, output: Float[Tensor, "B"], target: Cells) -> Float[Tensor, "B"]:
         """The error of each labelled row, in standardised units."""
         return labelled_loss(_ERRORS[self.error], output, target)
-
-    def combine(
-        self, outputs: Mapping[str, Tensor], weights: Mapping[str, Float[Tensor, "B"]], *, rule: str
-    ) -> Float[Tensor, "B"]:
-        """The weighted mean."""
-        check_rule(rule, kind="regression")
-        return mean_value(outputs, weights)
 
 
 def number_of(cell: object) -> float:

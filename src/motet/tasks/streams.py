@@ -11,14 +11,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from motet.core.errors import SpecError
-
-
-def check_rule(rule: str, *, kind: str) -> None:
-    """Refuse every rule but "mean", by name."""
-    if rule != "mean":
-        raise SpecError(f"a {kind} task can not join decisions by {rule!r}; the rule it knows is 'mean'")
-
 
 def mean_value(
     outputs: Mapping[str, Float[Tensor, "B ..."]], weights: Mapping[str, Float[Tensor, "B"]]

@@ -11,6 +11,7 @@ from motet.core.errors import CellError, SpecError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec, Head, TaskSpec
 from motet.testing import suite
+from motet.testing.rule import check_rule
 
 WIDTH = 5
 NO_LABEL = {"no": "label"}
@@ -171,30 +172,20 @@ def metrics_are_as_declared(case: Case) -> None:
         assert isinstance(value, float), f"{metric.name} is a {type(value).__name__}"
 
 
-def decisions_join(case: Case) -> None:
-    """One stream is itself; a stream of weight 0 does not count, whatever it holds; order does not matter."""
-    spec, output = case.spec, case.build()(case.features()).detach()
-    other = case.build(seed=1)(case.features()).detach()
-    full, none, half = torch.ones(len(output)), torch.zeros(len(output)), torch.full((len(output),), 0.5)
-    alone = spec.combine({"a": output}, {"a": full}, rule="mean")
-    suite.assert_close(alone, output, "the decision of a single stream")
-    twice = spec.combine({"a": output, "b": output}, {"a": half, "b": half}, rule="mean")
-    assert _answers(case, twice) == _answers(case, output), "two equal streams decide otherwise than one"
-    spoilt = spec.combine({"a": output, "b": other * float("nan")}, {"a": full, "b": none}, rule="mean")
-    assert _answers(case, spoilt) == _answers(case, output), "a stream of weight 0 counts"
-    straight = spec.combine({"a": output, "b": other}, {"a": half, "b": half}, rule="mean")
-    turned = spec.combine({"b": other, "a": output}, {"b": half, "a": half}, rule="mean")
-    suite.assert_same_bits(turned, straight, "the decision of streams in another order")
+def rules_join(case: Case) -> None:
+    """Every rule of the kind passes the suite of `motet.testing.rule`."""
+    assert "mean" in case.spec.rules, "every kind of task can take the mean of decisions"
+    for name in case.spec.rules:
+        check_rule(case.spec, case.labels, name)
 
 
 def unknown_rules_are_refused(case: Case) -> None:
-    """`combine` raises `SpecError` for a rule that does not exist."""
-    output = case.build()(case.features())
+    """`rule` raises `SpecError` for a rule that does not exist."""
     try:
-        case.spec.combine({"a": output}, {"a": torch.ones(len(output))}, rule="no such rule")
+        case.spec.rule("no such rule", case.fit(), streams=["a"], width=WIDTH)
     except SpecError:
         return
-    raise AssertionError("combine took a rule that does not exist")
+    raise AssertionError("a rule that does not exist was taken")
 
 
 def state_dict_is_all(case: Case) -> None:
@@ -215,15 +206,10 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     answers_are_plain_and_one_per_row,
     an_untrained_head_answers_the_prior,
     metrics_are_as_declared,
-    decisions_join,
+    rules_join,
     unknown_rules_are_refused,
     state_dict_is_all,
 )
-
-
-def _answers(case: Case, output: Tensor) -> list[object]:
-    """The answers to these outputs."""
-    return case.fit().decode(output)[""]
 
 
 def _filled(value: Tensor, rows: Tensor, filler: float) -> Tensor:

@@ -30,11 +30,17 @@ MAX_IDLE_STEPS = 100
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Scores by task and metric, the mean relative gain over the trivial baseline, and the line a person reads."""
+    """Scores by task and metric, the mean relative gain over the trivial baseline, and the line a person reads.
+
+    `singles[input][task]` is the primary metric of a throttle's single-input head; `losses[input][task]` is its mean
+    loss and, under the empty name, that of the joint decision.
+    """
 
     scores: Mapping[str, Mapping[str, float]]
     gain: float
     text: str
+    singles: Mapping[str, Mapping[str, float]]
+    losses: Mapping[str, Mapping[str, float]]
 
 
 class Loop:
@@ -138,7 +144,8 @@ class Loop:
         self._count(result)
         self.average.update(step=position.step - 1)
         line = {"step": position.step, "epoch": position.epoch + 1, "losses": result.losses}
-        line |= {"penalties": result.penalties} if result.penalties else {}
+        line |= {"terms": result.terms} if result.terms else {}
+        line |= {"factors": result.factors} if result.factors else {}
         line |= {"skipped": _skipped(result)} if _skipped(result) else {}
         log.write(line | {"learning_rate": rate, "rows_seen": position.rows_seen})
         self.watch(position.step, {f"loss/{name}": loss for name, loss in result.losses.items()})
@@ -172,6 +179,7 @@ class Loop:
         with self.average.applied():
             validation = None if self.validate is None else self.validate(self.network)
             self._judge(validation)
+        self.network.epoch_end(None if validation is None else validation.losses)
         line = {"step": position.step, "epoch": position.epoch + 1, "train": means}
         text = "  ".join(f"{task} loss {loss:.4f}" for task, loss in means.items())
         if validation is not None:
@@ -179,6 +187,7 @@ class Loop:
                 "valid": {task: dict(scores) for task, scores in validation.scores.items()},
                 "gain": validation.gain,
             }
+            line |= {"singles": validation.singles} if validation.singles else {}
             text = validation.text + ("  *" if position.best_epoch == position.epoch + 1 else "")
             curves = {f"{t}/{m}": value for t, scores in validation.scores.items() for m, value in scores.items()}
             self.watch(position.step, curves)

@@ -9,19 +9,26 @@ import torch
 from torch import Tensor
 
 from motet.core.errors import RunError
-from motet.core.flow import Batch, Cells, LossTerm
-from motet.model.network import Decision, Network
+from motet.core.flow import Batch
+from motet.core.seed import key
+from motet.model.network import Network
 from motet.nn.keyed import keys_of
 from motet.training.device import autocast
+from motet.training.losses import beside_joint, task_terms, witness
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """Loss of each task labelled in the step (mean over its labels), its label count, and whether weights moved."""
+    """Loss of each task labelled in the step (mean over its labels), its label count, and whether weights moved.
+
+    `terms` are what losses hold beside the joint decision's own (`task/stream`), and what is added to them: penalties
+    of sharing, losses of a throttle. `factors` are those by which a throttle scaled each input's gradient.
+    """
 
     losses: dict[str, float]
     counts: dict[str, int]
-    penalties: dict[str, float]
+    terms: dict[str, float]
+    factors: dict[str, float]
     moved: bool
 
 
@@ -43,52 +50,45 @@ def train_step(
     of those where it is not); when the gradient itself is not finite, no weight moves.
     """
     labels = [{task: int(batch.targets[task].present.sum()) for task in network.heads} for batch in batches]
-    counts = {task: sum(own[task] for own in labels) for task in network.heads}
-    sums = dict.fromkeys((task for task, count in counts.items() if count), 0.0)
-    penalties: dict[str, float] = {}
+    counts = {task: count for task in network.heads if (count := sum(own[task] for own in labels))}
+    losses, terms = dict.fromkeys(counts, 0.0), dict[str, float]()
     optimizer.zero_grad(set_to_none=True)
-    num_batches = len(batches)
     for batch, own in zip(batches, labels, strict=True):
+        shares = {task: own[task] / count for task, count in counts.items() if own[task]}
+        keys = keys_of(batch.rows, seed, "step", step)
         with autocast(batch.rows.device, precision):
-            decisions = network(batch.inputs, keys_of(batch.rows, seed, "step", step))
-        labelled = [task for task, count in own.items() if count]
-        terms = task_terms(network, decisions, batch.targets, labelled=labelled)
+            tokens = network.encode(batch.inputs, keys)
+            decisions = network.decide(tokens, keys)
+        parts = task_terms(network, decisions, batch.targets, labelled=list(shares))
+        added = {name: omega / len(batches) for name, omega in _penalties(network).items()}
+        if network.throttle.uses_singles:
+            scale = {task: priorities[task] / counts[task] for task in shares}
+            seen = witness(network, tokens, decisions, batch.targets, scale=scale, keys=keys)
+            added |= network.throttle.terms(seen)
         # The junction sees each batch's own mean, so a loss of ordinary size however few labels the batch has; how much
         # of the step's labels that is goes into the priority, and the batches add up to the mean over the step.
-        losses = {task: term.sum / own[task] for task, term in terms.items()}
-        shares = {task: own[task] / counts[task] for task in losses}
-        omega = {f"{s}/{n}": p for s, sharing in network.sharing.items() for n, p in sharing.penalties().items()}
-        weights = {task: priorities[task] * share for task, share in shares.items()}
-        with contextlib.suppress(RunError):  # no loss is finite: the junction has counted it, and nothing moves
-            total = network.junction.total(losses, priorities=weights)
-            if omega:
-                total = total + torch.stack(list(omega.values())).sum() / num_batches
-            total.backward()  # type: ignore[no-untyped-call]
-        for task, value in zip(losses, _floats(list(losses.values())), strict=True):
-            sums[task] += value * shares[task]
-        penalties = dict(zip(omega, _floats(list(omega.values())), strict=True))
+        means = {task: torch.stack([t.sum / t.count for t in each.values()]).sum() for task, each in parts.items()}
+        _backward(network, means, added, {task: priorities[task] * share for task, share in shares.items()})
+        _add(losses, {task: mean * shares[task] for task, mean in means.items()})
+        _add(terms, added | beside_joint(parts, shares))
+    network.throttle.after_backward(network.encoder_parameters(), key=key(seed, "throttle", step))
     moved = _update(optimizer, clip)
     if moved:
-        network.junction.after_step({task: loss for task, loss in sums.items() if math.isfinite(loss)})
-    return StepResult(sums, {task: counts[task] for task in sums}, penalties, moved)
+        network.junction.after_step({task: loss for task, loss in losses.items() if math.isfinite(loss)})
+    return StepResult(losses, counts, terms, dict(network.throttle.factors), moved)
 
 
-def task_terms(
-    network: Network, decisions: Mapping[str, Decision], targets: Mapping[str, Cells], *, labelled: Sequence[str]
-) -> dict[str, LossTerm]:
-    """The loss of each `labelled` task over its labelled rows: the joint decision's, plus `fusion.auxiliary` times each
-    stream's own.
-    """
-    terms = {}
-    for task in labelled:
-        spec, target, decision = network.tasks[task], targets[task], decisions[task]
-        total = spec.loss(decision.output.float(), target).sum()
-        if network.fusion.auxiliary:
-            for stream, output in decision.streams.items():
-                own = Cells(target.values, target.present & decision.present[stream])
-                total = total + network.fusion.auxiliary * spec.loss(output.float(), own).sum()
-        terms[task] = LossTerm(total, target.present.sum())
-    return terms
+def _backward(
+    network: Network, losses: Mapping[str, Tensor], added: Mapping[str, Tensor], priorities: Mapping[str, float]
+) -> None:
+    finite = [term for term in added.values() if math.isfinite(term.item())]
+    with contextlib.suppress(RunError):  # no loss is finite: the junction has counted it, and nothing moves
+        total = network.junction.total(losses, priorities=priorities)
+        sum(finite, start=total).backward()  # type: ignore[no-untyped-call]
+
+
+def _penalties(network: Network) -> dict[str, Tensor]:
+    return {f"{stream}/{name}": p for stream, one in network.sharing.items() for name, p in one.penalties().items()}
 
 
 def _update(optimizer: torch.optim.Optimizer, clip: float | None) -> bool:
@@ -104,5 +104,9 @@ def _update(optimizer: torch.optim.Optimizer, clip: float | None) -> bool:
     return True
 
 
-def _floats(values: Sequence[Tensor]) -> list[float]:
-    return [float(value) for value in torch.stack([v.detach() for v in values]).tolist()] if values else []
+def _add(sums: dict[str, float], values: Mapping[str, Tensor]) -> None:
+    """Add each value to its sum, with one look at the device."""
+    if values:
+        numbers = torch.stack([value.detach() for value in values.values()]).tolist()
+        for name, number in zip(values, numbers, strict=True):
+            sums[name] = sums.get(name, 0.0) + number

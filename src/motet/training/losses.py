@@ -1,0 +1,88 @@
+"""The losses of one batch: of each task's joint decision, of its streams, and of the single-input heads."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from motet.balance import Witness
+from motet.core.flow import Cells, LossTerm, Tokens
+from motet.model.network import Decision, Network
+
+JOINT = ""
+"""The name of the joint decision's own term among those of a task."""
+
+
+def task_terms(
+    network: Network, decisions: Mapping[str, Decision], targets: Mapping[str, Cells], *, labelled: Sequence[str]
+) -> dict[str, dict[str, LossTerm]]:
+    """The terms of each `labelled` task: the joint decision's own, `fusion.auxiliary` times each stream's, the rule's.
+
+    Of all but the rule's the count is that of the task's labelled rows, so that a stream absent from many counts less.
+    """
+    terms: dict[str, dict[str, LossTerm]] = {}
+    weight = network.fusion.auxiliary
+    for task in labelled:
+        rule, target, decision = network.rules[task], targets[task], decisions[task]
+        count = target.present.sum()
+        terms[task] = {JOINT: LossTerm(rule.loss(decision.output.float(), target).sum(), count)}
+        for stream, opinion in decision.opinions.items() if weight else ():
+            own = Cells(target.values, target.present & opinion.present)
+            terms[task][stream] = LossTerm(weight * rule.loss(opinion.output.float(), own).sum(), count)
+        terms[task] |= rule.terms(decision.opinions, target)
+    return terms
+
+
+def beside_joint(parts: Mapping[str, Mapping[str, LossTerm]], shares: Mapping[str, float]) -> dict[str, Tensor]:
+    """The curves `task/stream` and `task/term`: what a task's loss holds beside that of its joint decision."""
+    return {
+        f"{task}/{name}": term.sum / term.count * shares[task]
+        for task, terms in parts.items()
+        for name, term in terms.items()
+        if name != JOINT
+    }
+
+
+def witness(
+    network: Network,
+    tokens: Mapping[str, Tokens],
+    decisions: Mapping[str, Decision],
+    targets: Mapping[str, Cells],
+    *,
+    scale: Mapping[str, float],
+    keys: Tensor,
+) -> Witness:
+    """What a throttle is told of this batch: the tasks are those of `scale`."""
+    row_losses = {
+        (name, task): network.tasks[task].loss(output.float(), _of(targets[task], tokens[name]))
+        for task in scale
+        for name, output in decisions[task].singles.items()
+    }
+    return Witness(
+        tokens=tokens,
+        targets={task: targets[task] for task in scale},
+        losses={name: {task: row_losses[name, task] for task in scale} for name in tokens},
+        counted={name: {task: _of(targets[task], tokens[name]).present for task in scale} for name in tokens},
+        joint={
+            task: network.rules[task].loss(decisions[task].output.float(), targets[task]).detach() for task in scale
+        },
+        labelled={task: targets[task].present for task in scale},
+        scale=scale,
+        alone=_alone(network, tokens, targets, tasks=list(scale), keys=keys),
+    )
+
+
+def _alone(
+    network: Network, tokens: Mapping[str, Tokens], targets: Mapping[str, Cells], *, tasks: Sequence[str], keys: Tensor
+) -> Callable[[frozenset[str]], dict[str, Tensor]]:
+    @torch.no_grad()
+    def losses(names: frozenset[str]) -> dict[str, Tensor]:
+        decisions = network.decide(network.without(tokens, [name for name in tokens if name not in names]), keys)
+        return {task: network.rules[task].loss(decisions[task].output.float(), targets[task]) for task in tasks}
+
+    return losses
+
+
+def _of(target: Cells, tokens: Tokens) -> Cells:
+    """The labels of the rows that have the input."""
+    return Cells(target.values, target.present & tokens.present)
