@@ -62,6 +62,7 @@ DROPOUT = {"dropout": Change(0.5)}
 SMALL_TEXT = {"vocabulary": 270, "width": 4}
 DECIDES = {"weights": Change({"age": 5, "shop": 1}), "auxiliary": Change(0.5)}
 TASK = {"weight": Change(3.0)}
+ATTENDS = {"width": Change(6), "layers": Change(3), "heads": Change(4), **DROPOUT}
 
 INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
     "image": (
@@ -135,8 +136,28 @@ TEXT_LAYERS: dict[str, tuple[Document, dict[str, Change]]] = {
     "transformer": ({"layers": 1, "heads": 2}, {"layers": Change(2), "heads": Change(4)}),
 }
 FUSION: dict[str, tuple[Document, dict[str, Change]]] = {
-    "concat": ({"width": 8}, {"width": Change(6), "layers": Change(2), **DROPOUT}),
+    "concat": (
+        {"width": 8},
+        {
+            "width": Change(6),
+            "layers": Change(2),
+            "level": Change("map"),
+            "places": Change(4, {"level": "map"}),
+            **DROPOUT,
+        },
+    ),
     "weighted": ({"width": 8}, {"width": Change(6), "per_row": Change(True), **DROPOUT}),
+    "gated": ({"width": 8}, {"width": Change(6), "gates": Change("softmax"), **DROPOUT}),
+    "film": ({"width": 8}, {"width": Change(6), "conditioned": Change("age"), **DROPOUT}),
+    "deepset": ({"width": 8}, {"width": Change(6), "pool": Change("max"), "layers": Change(3), **DROPOUT}),
+    "crossattention": ({"width": 8, "heads": 2}, {"pairs": Change([["age", "shop"]]), **ATTENDS}),
+    "coattention": ({"width": 8, "heads": 2}, ATTENDS),
+    "bottleneck": (
+        {"width": 8, "heads": 2},
+        {"from_layer": Change(1, {"layers": 3}), "bottlenecks": Change(2), **ATTENDS},
+    ),
+    "transformer": ({"width": 8, "heads": 2}, ATTENDS),
+    "perceiver": ({"width": 8, "heads": 2}, {"latents": Change(4), **ATTENDS}),
     "late": ({"width": 8}, {"width": Change(6), **DECIDES}),
     "hybrid": (
         {"fusion": {"kind": "concat", "width": 8}},

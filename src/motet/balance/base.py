@@ -52,8 +52,8 @@ class ThrottleSpec(ComponentSpec, ABC):
     """What every way of balancing inputs has in common."""
 
     @abstractmethod
-    def build(self, input_widths: Mapping[str, int], *, classes: Mapping[str, int]) -> Throttle:
-        """The throttle for inputs of these widths; `classes` has the tasks whose label is one of so many classes.
+    def build(self, input_widths: Mapping[str, int], *, tasks: Mapping[str, int | None]) -> Throttle:
+        """The throttle for inputs of these widths; `tasks` says of each how many classes its label is one of, if it is.
 
         Raises `SpecError` where the method is not defined for these inputs and tasks.
         """

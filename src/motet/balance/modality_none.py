@@ -14,13 +14,13 @@ from motet.balance.witness import Witness
 class NoThrottle(ThrottleSpec):
     """Every input learns at its own pace.
 
-    >>> NoThrottle().build({"photo": 8, "review": 4}, classes={})
+    >>> NoThrottle().build({"photo": 8, "review": 4}, tasks={"price": None})
     IdentityThrottle()
     """
 
     kind: Literal["none"] = "none"
 
-    def build(self, input_widths: Mapping[str, int], *, classes: Mapping[str, int]) -> "IdentityThrottle":
+    def build(self, input_widths: Mapping[str, int], *, tasks: Mapping[str, int | None]) -> "IdentityThrottle":
         """The identity, whatever the inputs."""
         return IdentityThrottle()
 

@@ -21,7 +21,9 @@ class Throttle(nn.Module, ABC):
     """One method of balancing inputs. All state that matters is in `state_dict`, keyed by input name.
 
     A throttle with `uses_singles` has the network keep a small head for each input and task that sees this input only.
-    `factors` are the latest factors by which each input's gradient was scaled, for the log.
+    `factors` say for the log what the method last did to each input: by which factor it scaled its gradient, or the
+    like, 1 being nothing. In evaluation mode a throttle does nothing. Of an accumulated step each batch is judged and
+    scaled on its own.
     """
 
     uses_singles: bool = False
@@ -35,7 +37,7 @@ class Throttle(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, tokens: TokensByInput) -> tuple[TokensByInput, TokensByInput]:
-        """The identity, twice: what fusion reads, and what the single-input heads read.
+        """The identity, twice: what fusion reads, and what the single-input heads read (nothing where there are none).
 
         On the way back the gradients of both may be scaled and combined; detached tokens teach an encoder nothing.
         """

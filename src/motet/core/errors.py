@@ -34,4 +34,11 @@ class BundleError(UserError):
 
 
 class CellError(ValueError):
-    """One cell can not be read. The message is the reason alone; the data room adds file, row, column and value."""
+    """One cell can not be read. The message is the reason alone; the data room adds file, row, column and value.
+
+    `place` says which part of a cell that is a tuple of several is meant, counted from 0.
+    """
+
+    def __init__(self, reason: str, *, place: int | None = None) -> None:
+        super().__init__(reason)
+        self.place = place

@@ -106,10 +106,12 @@ class Column:
     """One input or task as the data room sees it.
 
     `names` are columns of the table (several: the cell is the list of their values). `media`: the cell is a path or
-    bytes. `missing`: further spellings of an absent cell, beside the empty one.
+    bytes. `missing`: further spellings of an absent cell, beside the empty one. `separator`: a row may have several
+    media, in as many columns, in a list, or as text divided by it; the cell is then the tuple of those that are there.
     """
 
     names: tuple[str, ...]
     reader: Reader
     media: bool = False
     missing: tuple[str, ...] = field(default=())
+    separator: str | None = None

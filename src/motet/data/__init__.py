@@ -11,6 +11,7 @@ from motet.data.problems import BadCells, Problem
 from motet.data.read import read_table
 from motet.data.roles import determines, find_split, infer_task
 from motet.data.schema import ColumnGuess, infer_schema
+from motet.data.several import Several, cells_of
 from motet.data.spec import DataSpec
 from motet.data.split import Splits, split_rows
 from motet.data.store import Store, read_cells, verify
@@ -27,8 +28,10 @@ __all__ = [
     "Part",
     "Problem",
     "Splits",
+    "Several",
     "Store",
     "Table",
+    "cells_of",
     "concat_tables",
     "determines",
     "find_split",

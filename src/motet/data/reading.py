@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Bool
 
 from motet.data import remembered
-from motet.data.cells import CellReader
+from motet.data.cells import CellReader, Read
 from motet.data.items import Items, ItemsBuilder
 from motet.data.problems import Problem
 
 _ROWS_AT_ONCE = 4096
 
-_Map = Callable[..., Iterable[np.ndarray | Problem]]
+_Map = Callable[..., Iterable[Read]]
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,18 @@ def read_column(
         progress(len(rows))
         return ReadColumn(*known)
     present = np.zeros(len(rows), dtype=bool)
-    builder, problems = ItemsBuilder(budget), []
+    builder, problems = ItemsBuilder(budget), list[Problem]()
     with _mapper(workers if cells.column.media else 0) as mapped:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows[start : start + _ROWS_AT_ONCE]
             raw = cells.cells(part)
             places = [place for place, cell in enumerate(raw) if cell is not None]
             results = mapped(cells.read, [raw[place] for place in places], part[places].tolist())
-            for place, result in zip(places, results, strict=True):
-                if isinstance(result, Problem):
-                    problems.append(result)
-                else:
+            for place, (item, bad) in zip(places, results, strict=True):
+                problems += bad
+                if item is not None:
                     present[start + place] = True
-                    builder.add(result)
+                    builder.add(item)
             progress(start + len(part))
     found = ReadColumn(present, builder.items(), problems)
     if key is not None:

@@ -18,6 +18,7 @@ from motet.data.cache import cache_folder, forget, remember
 from motet.data.cells import CellReader
 from motet.data.items import Items
 from motet.data.problems import Problem
+from motet.data.several import Several
 
 _DECODER_VERSION = "1"  # a change in media decoding must miss
 _KIND = "items"
@@ -74,6 +75,11 @@ def save(name: str, present: np.ndarray, items: Items | None, problems: list[Pro
 
 
 def _add(digest: Any, cells: CellReader, cell: object, row: int) -> None:
+    if isinstance(cell, Several):
+        for label, part in zip(cell.labels, cell.parts, strict=True):
+            digest.update(f"\x1d{label}\x1f".encode())
+            _add(digest, cells, part, row)
+        return
     try:
         resolved = cells.fence.resolve(cell, cells.table.folder(row))
     except CellError as error:

@@ -99,13 +99,24 @@ def _plain(cell: Any, where: str) -> Any:
     """What Arrow can hold of a Python value: paths as text, pictures as PNG bytes, arrays as nested lists."""
     if hasattr(cell, "__fspath__"):
         return str(cell)
+    if isinstance(cell, list | tuple) and cell and all(map(_is_medium, cell)):
+        return [_plain(part, where) for part in cell]
     if isinstance(cell, np.ndarray) and cell.ndim != 1:
         return cell.tolist()
     if isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[0], np.ndarray):
         return {"array": cell[0].tolist(), "sampling_rate": int(cell[1])}
-    if hasattr(cell, "tobytes") and hasattr(cell, "save") and hasattr(cell, "mode"):
+    if _is_picture(cell):
         return _png(cell, where)
     return cell
+
+
+def _is_medium(cell: Any) -> bool:
+    """A path or a picture: what Arrow can not hold as it is, in a list of several either."""
+    return cell is None or hasattr(cell, "__fspath__") or _is_picture(cell)
+
+
+def _is_picture(cell: Any) -> bool:
+    return hasattr(cell, "tobytes") and hasattr(cell, "save") and hasattr(cell, "mode")
 
 
 def _png(picture: Any, where: str) -> bytes:

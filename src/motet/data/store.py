@@ -26,11 +26,12 @@ KEEP_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class StoredColumn:
-    """One column: which rows have a readable cell, and their items where they are kept."""
+    """One column: which rows have a readable cell, their items where they are kept, and what could not be read."""
 
     cells: CellReader
     present: Bool[np.ndarray, "rows"]
     items: Items | None
+    problems: frozenset[Problem]
     _positions: Int64[np.ndarray, "rows"]
 
     @property
@@ -45,9 +46,10 @@ class StoredColumn:
         return [self._again(cell, row) for cell, row in zip(self.cells.cells(rows), rows.tolist(), strict=True)]
 
     def _again(self, cell: object, row: int) -> np.ndarray:
-        item = self.cells.read(cell, row)
-        if isinstance(item, Problem):
-            raise DataError(f"{item} (it could be read before: the file was changed meanwhile)")
+        item, problems = self.cells.read(cell, row)
+        new = next((problem for problem in problems if problem not in self.problems), None)
+        if item is None or new is not None:
+            raise DataError(f"{new} (it could be read before: the file was changed meanwhile)")
         return item
 
 
@@ -102,7 +104,7 @@ def read_cells(
         problems += found.problems
         keep_bytes -= 0 if found.items is None else found.items.flat.nbytes
         positions = np.cumsum(found.present) - 1
-        stored[name] = StoredColumn(cells, found.present, found.items, positions)
+        stored[name] = StoredColumn(cells, found.present, found.items, frozenset(found.problems), positions)
         done += len(chosen)
     if problems and on_bad_cell == "error":
         raise BadCells(problems)

@@ -66,7 +66,7 @@ class Table:
         absent when all of them are; when only some are, the list holds None in their place, and the reader decides.
         """
         spellings = frozenset(missing)
-        columns = [[_present(cell, spellings) for cell in self._plain(name, rows)] for name in names]
+        columns = [[present_or_none(cell, spellings) for cell in self._plain(name, rows)] for name in names]
         if len(columns) == 1:
             return columns[0]
         return [None if all(cell is None for cell in cells) else list(cells) for cells in zip(*columns, strict=True)]
@@ -123,7 +123,8 @@ def concat_tables(tables: Sequence[Table]) -> Table:
     return Table(arrow, tuple(part for table in tables for part in table.parts))
 
 
-def _present(cell: Any, missing: frozenset[str]) -> Any:
+def present_or_none(cell: Any, missing: frozenset[str]) -> Any:
+    """The cell, or None where it is absent: empty, null, NaN, or spelt as in `missing`."""
     if cell is None or cell == "" or cell != cell:
         return None
     if isinstance(cell, dict) and all(value is None for value in cell.values()):

@@ -5,24 +5,50 @@ from typing import Annotated
 from pydantic import Field
 
 from motet.fusion.base import Fusion, FusionSpec
+from motet.fusion.bottleneck import Bottleneck, BottleneckFusion
+from motet.fusion.coattention import CoAttention, CoAttentionFusion
 from motet.fusion.concat import Concat, ConcatFusion
+from motet.fusion.crossattention import CrossAttention, CrossAttentionFusion
+from motet.fusion.deepset import DeepSet, DeepSetFusion
+from motet.fusion.film import FiLM, FiLMFusion
+from motet.fusion.gated import Gated, GatedFusion
 from motet.fusion.hybrid import Hybrid, HybridFusion
 from motet.fusion.joint import Joint
 from motet.fusion.late import Late, LateFusion
+from motet.fusion.mapconcat import MapConcatFusion
+from motet.fusion.perceiver import Perceiver, PerceiverFusion
+from motet.fusion.transformer import Transformer, TransformerFusion
 from motet.fusion.weighted import Weighted, WeightedFusion
 
 AnyFusion = Annotated[Joint | Hybrid | Late, Field(discriminator="kind")]
 
 __all__ = [
     "AnyFusion",
+    "Bottleneck",
+    "BottleneckFusion",
+    "CoAttention",
+    "CoAttentionFusion",
     "Concat",
     "ConcatFusion",
+    "CrossAttention",
+    "CrossAttentionFusion",
+    "DeepSet",
+    "DeepSetFusion",
+    "FiLM",
+    "FiLMFusion",
     "Fusion",
     "FusionSpec",
+    "Gated",
+    "GatedFusion",
     "Hybrid",
     "HybridFusion",
     "Late",
     "LateFusion",
+    "MapConcatFusion",
+    "Perceiver",
+    "PerceiverFusion",
+    "Transformer",
+    "TransformerFusion",
     "Weighted",
     "WeightedFusion",
 ]

@@ -26,7 +26,7 @@ class Bottleneck(FusionSpec):
 
     kind: Literal["bottleneck"] = "bottleneck"
     paper: ClassVar[str] = "Nagrani et al., Attention Bottlenecks for Multimodal Fusion, NeurIPS 2021"
-    width: int = Field(default=128, gt=0, description="Width of all tokens and of the fused vector.")
+    width: int = Field(default=64, gt=0, description="Width of all tokens and of the fused vector.")
     layers: int = Field(default=2, gt=1, description="Layers of each input's transformer.")
     from_layer: int = Field(
         default=0, ge=0, description="Layers before this one see their own input alone; two at least must follow."
@@ -74,7 +74,7 @@ class BottleneckFusion(Fusion):
         self,
         input_widths: Mapping[str, int],
         *,
-        width: int = 128,
+        width: int = 64,
         layers: int = 2,
         from_layer: int = 0,
         bottlenecks: int = 4,
@@ -93,12 +93,15 @@ class BottleneckFusion(Fusion):
         self.streams = ("joint",)
         self.inputs = tuple(sorted(input_widths))
         self.from_layer = from_layer
+        self.num_layers = layers
         self.embed = Embeddings(input_widths, width=width)
         self.summaries = Summaries(self.inputs, width=width)
-        self.bottlenecks = nn.Parameter(0.02 * torch.randn(bottlenecks, width))
-        self.blocks = nn.ModuleList(
-            Named({name: TransformerBlock(width, heads=heads, dropout=dropout) for name in self.inputs})
-            for _ in range(layers)
+        self.bottlenecks = nn.Parameter(torch.randn(bottlenecks, width))
+        self.blocks = Named(
+            {
+                name: nn.ModuleList(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(layers))
+                for name in self.inputs
+            }
         )
         self.norm = nn.LayerNorm(width)
 
@@ -108,7 +111,7 @@ class BottleneckFusion(Fusion):
         z = {name: self.norm(each) for name, each in self._exchange(embedded, present).items()}
         fused = mean_of_present({name: each[:, 0] for name, each in z.items()}, present)
         contexts = {name: contextual(each[:, 1:], tokens[name]) for name, each in z.items()}
-        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(len(fused)), contexts)}
+        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(fused.shape[0]), contexts)}
 
     def _exchange(
         self, embedded: Mapping[str, Tokens], present: Bool[Tensor, "B M"]
@@ -116,14 +119,14 @@ class BottleneckFusion(Fusion):
         """All layers, the bottleneck tokens in front where they take part."""
         z = {name: one.values for name, one in embedded.items()}
         masks = {name: one.mask for name, one in embedded.items()}
-        for blocks in self.blocks[: self.from_layer]:
-            z = {name: blocks[name](each, masks[name]) for name, each in z.items()}
-        size = len(self.bottlenecks)
-        shared = self.bottlenecks.expand(len(present), -1, -1)
-        masks = {name: torch.cat([mask.new_ones(len(mask), size), mask], dim=1) for name, mask in masks.items()}
-        for blocks in self.blocks[self.from_layer :]:
-            both = {name: blocks[name](torch.cat([shared, z[name]], dim=1), masks[name]) for name in z}
-            shared = mean_of_present({name: each[:, :size].flatten(1) for name, each in both.items()}, present)
-            shared = shared.unflatten(1, (size, -1))
+        for layer in range(self.from_layer):
+            z = {name: blocks[layer](z[name], masks[name]) for name, blocks in self.blocks.items()}
+        size = self.bottlenecks.shape[0]
+        shared = self.bottlenecks.expand(present.shape[0], -1, -1)
+        masks = {name: torch.cat([mask.new_ones(mask.shape[0], size), mask], dim=1) for name, mask in masks.items()}
+        for layer in range(self.from_layer, self.num_layers):
+            both = {name: torch.cat([shared, each], dim=1) for name, each in z.items()}
+            both = {name: blocks[layer](both[name], masks[name]) for name, blocks in self.blocks.items()}
+            shared = mean_of_present({name: each[:, :size] for name, each in both.items()}, present)
             z = {name: each[:, size:] for name, each in both.items()}
         return z

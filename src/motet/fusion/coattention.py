@@ -1,6 +1,6 @@
 """Co-attention: every input reads all others at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -17,6 +17,8 @@ from motet.nn.dropout import Dropout
 from motet.nn.named import Named
 from motet.nn.pooling import hide
 
+Streams = Mapping[str, Float[Tensor, "B T W"]]
+
 
 class CoAttention(FusionSpec):
     """Streams side by side, one per input; in every layer each reads the tokens of all others at once.
@@ -27,7 +29,7 @@ class CoAttention(FusionSpec):
 
     kind: Literal["coattention"] = "coattention"
     paper: ClassVar[str] = "Lu et al., ViLBERT: Pretraining Task-Agnostic Visiolinguistic Representations, NeurIPS 2019"
-    width: int = Field(default=128, gt=0, description="Width of all tokens and of the fused vector.")
+    width: int = Field(default=64, gt=0, description="Width of all tokens and of the fused vector.")
     layers: int = Field(default=1, gt=0, description="Layers; in each all streams read one another, then themselves.")
     heads: int = Field(default=4, gt=0, description="Heads of the attention; they divide the width.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout behind each attention and each perceptron.")
@@ -68,7 +70,7 @@ class CoAttentionFusion(Fusion):
         self,
         input_widths: Mapping[str, int],
         *,
-        width: int = 128,
+        width: int = 64,
         layers: int = 1,
         heads: int = 4,
         dropout: float = 0.0,
@@ -81,14 +83,7 @@ class CoAttentionFusion(Fusion):
         self.inputs = tuple(sorted(input_widths))
         self.embed = Embeddings(input_widths, width=width)
         self.summaries = Summaries(self.inputs, width=width)
-        reads = len(self.inputs) > 1  # an input that is the only one reads nobody
-        self.reads = nn.ModuleList(
-            Named({name: _Reader(width, heads, dropout) for name in self.inputs if reads}) for _ in range(layers)
-        )
-        self.blocks = nn.ModuleList(
-            Named({name: TransformerBlock(width, heads=heads, dropout=dropout) for name in self.inputs})
-            for _ in range(layers)
-        )
+        self.layers = nn.ModuleList(_Layer(self.inputs, width, heads, dropout) for _ in range(layers))
         self.norms = Named({name: nn.LayerNorm(width) for name in self.inputs})
 
     def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
@@ -96,16 +91,40 @@ class CoAttentionFusion(Fusion):
         embedded, present = self.summaries(self.embed(tokens)), presence(tokens)
         masks = {name: one.mask for name, one in embedded.items()}
         x = {name: one.values for name, one in embedded.items()}
-        for reads, blocks in zip(self.reads, self.blocks, strict=True):
-            x = {name: blocks[name](each, masks[name]) for name, each in _read(reads, x, masks).items()}
+        for layer in self.layers:
+            x = layer(x, masks)
         x = {name: self.norms[name](each) for name, each in x.items()}
         fused = mean_of_present({name: each[:, 0] for name, each in x.items()}, present)
         contexts = {name: contextual(each[:, 1:], tokens[name]) for name, each in x.items()}
-        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(len(fused)), contexts)}
+        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(fused.shape[0]), contexts)}
+
+
+class _Layer(nn.Module):
+    """All streams read one another as they were before, then each reads itself."""
+
+    def __init__(self, inputs: Sequence[str], width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        several = len(inputs) > 1  # an input that is the only one reads nobody
+        self.readers = Named({name: _Reader(width, heads, dropout) for name in inputs if several})
+        self.blocks = Named({name: TransformerBlock(width, heads=heads, dropout=dropout) for name in inputs})
+
+    def forward(self, x: Streams, masks: Mapping[str, Bool[Tensor, "B T"]]) -> Streams:
+        """Streams in, streams out."""
+        offers = {name: reader.offer(x[name]) for name, reader in self.readers.items()}
+        found = {}
+        for name, block in self.blocks.items():
+            others = [other for other in offers if other != name]
+            each = x[name]
+            if others:
+                key, value = (torch.cat([offers[other][part] for other in others], dim=1) for part in (1, 2))
+                mask = torch.cat([masks[other] for other in others], dim=1)
+                each = each + self.readers[name](offers[name][0], key, value, mask)
+            found[name] = block(each, masks[name])
+        return found
 
 
 class _Reader(nn.Module):
-    """One stream's part of a co-attention: its questions, and what it offers the others."""
+    """One stream's part in a layer: what it asks, what it offers the others, and what it makes of their answers."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -115,6 +134,11 @@ class _Reader(nn.Module):
         self.output = nn.Linear(width, width)
         self.dropout = Dropout(dropout)
 
+    def offer(self, x: Float[Tensor, "B T W"]) -> tuple[Tensor, ...]:
+        """Queries, keys and values of every token."""
+        parts: Tensor = self.query_key_value(self.norm(x))
+        return parts.chunk(3, dim=2)
+
     def forward(
         self,
         query: Float[Tensor, "B Q W"],
@@ -122,23 +146,7 @@ class _Reader(nn.Module):
         value: Float[Tensor, "B T W"],
         mask: Bool[Tensor, "B T"],
     ) -> Float[Tensor, "B Q W"]:
-        """What this stream reads from the keys and values of the others; nothing where nobody else is there."""
+        """What the queries read; nothing where nobody else is there."""
         read = self.output(attend(query, key, value, mask, heads=self.heads))
         dropped: Tensor = self.dropout(hide(read, mask.any(dim=1, keepdim=True).expand(read.shape[:2])))
         return dropped
-
-
-def _read(
-    readers: Named[_Reader], x: Mapping[str, Float[Tensor, "B T W"]], masks: Mapping[str, Bool[Tensor, "B T"]]
-) -> dict[str, Float[Tensor, "B T W"]]:
-    """Every stream, having read all others as they were before this layer."""
-    if len(x) == 1:
-        return dict(x)
-    offers = {name: reader.query_key_value(reader.norm(x[name])).chunk(3, dim=2) for name, reader in readers.items()}
-    found = {}
-    for name, reader in readers.items():
-        others = [other for other in x if other != name]
-        key, value = (torch.cat([offers[other][part] for other in others], dim=1) for part in (1, 2))
-        mask = torch.cat([masks[other] for other in others], dim=1)
-        found[name] = x[name] + reader(offers[name][0], key, value, mask)
-    return found

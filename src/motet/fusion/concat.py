@@ -1,16 +1,19 @@
-"""Early fusion: one layer over all inputs side by side."""
+"""Early fusion: one layer over all inputs side by side, as vectors or as maps."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
+from motet.fusion.mapconcat import MapConcatFusion
 from motet.fusion.project import pooled, presence
 from motet.nn.dropout import Dropout
 from motet.nn.mlp import MLP
+
+PLACES = 16
 
 
 class Concat(FusionSpec):
@@ -25,11 +28,33 @@ class Concat(FusionSpec):
     layers: int = Field(
         default=1, gt=0, description="Layers over the joined inputs; the first is the linear map itself."
     )
+    level: Literal["vector", "map"] = Field(
+        default="vector",
+        description="vector: the mean of each input; map: place by place, then convolved, for inputs that are aligned.",
+    )
+    places: int = Field(
+        default=PLACES, gt=0, description="At level map without any picture: places that each sequence is resampled to."
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the fused vector and between layers.")
 
-    def build(self, input_widths: Mapping[str, int], *, grids: Grids | None = None) -> "ConcatFusion":
+    @model_validator(mode="after")
+    def _places_are_those_of_a_map(self) -> Self:
+        if self.level == "vector" and self.places != PLACES:
+            raise ValueError("`places` says nothing at level vector; leave it out, or set `level: map`")
+        return self
+
+    def build(self, input_widths: Mapping[str, int], *, grids: Grids | None = None) -> "ConcatFusion | MapConcatFusion":
         """Takes inputs of any number and width."""
-        return ConcatFusion(input_widths, width=self.width, layers=self.layers, dropout=self.dropout)
+        if self.level == "vector":
+            return ConcatFusion(input_widths, width=self.width, layers=self.layers, dropout=self.dropout)
+        return MapConcatFusion(
+            input_widths,
+            grids=grids,
+            width=self.width,
+            layers=self.layers,
+            places=self.places,
+            dropout=self.dropout,
+        )
 
 
 class ConcatFusion(Fusion):
@@ -58,4 +83,4 @@ class ConcatFusion(Fusion):
         """One stream, present where any input is."""
         joined = torch.cat([pooled(tokens[name]) for name in self.inputs], dim=1)
         fused = self.dropout(self.mix(joined))
-        return {"joint": Fused(fused, presence(tokens).any(dim=1), fused.new_ones(len(fused)))}
+        return {"joint": Fused(fused, presence(tokens).any(dim=1), fused.new_ones(fused.shape[0]))}

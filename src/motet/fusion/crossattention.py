@@ -64,9 +64,10 @@ class CrossAttentionFusion(Fusion):
 
     Deviations: the paper joins the streams h_ab of one a by concatenation, which is the sum of one map per stream up to
     the part that is missing; the residual z_a and the mean over present inputs, where it concatenates the last token of
-    each, let any input be missing. Queries and keys have a norm each, tokens are normalised rather than scaled by sqrt(d)
+    each, let any input be missing. Queries and keys have a norm each; tokens are normalised, not scaled by sqrt(d),
     before the sinusoid is added, and one block per input reads the result, where the paper has three.
 
+    >>> import torch
     >>> present = torch.ones(2, dtype=torch.bool)
     >>> photo = Tokens(torch.zeros(2, 9, 8), torch.ones(2, 9, dtype=torch.bool), present)
     >>> age = Tokens(torch.zeros(2, 1, 3), present[:, None], present)
@@ -109,7 +110,7 @@ class CrossAttentionFusion(Fusion):
         read = {name: self._read(name, embedded) for name in self.inputs}
         fused = mean_of_present({name: y[:, 0] for name, y in read.items()}, present)
         contexts = {name: contextual(y[:, 1:], tokens[name]) for name, y in read.items()}
-        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(len(fused)), contexts)}
+        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(fused.shape[0]), contexts)}
 
     def _read(self, name: str, embedded: Mapping[str, Tokens]) -> Float[Tensor, "B T W"]:
         """`[s_a; y_a]`: the tokens of one input, having read those of the others."""

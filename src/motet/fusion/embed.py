@@ -68,12 +68,12 @@ class Summaries(nn.Module):
 class _Summary(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.token = nn.Parameter(0.02 * torch.randn(width))
+        self.token = nn.Parameter(torch.randn(width))
 
     def forward(self, one: Tokens) -> Tokens:
         """The learned token in front; nothing where the input is absent."""
         there = one.present[:, None]
-        token = hide(self.token.to(one.values.dtype).expand(len(there), 1, -1), there)
+        token = hide(self.token.to(one.values.dtype).expand(there.shape[0], 1, -1), there)
         return Tokens(torch.cat([token, one.values], dim=1), torch.cat([there, one.mask], dim=1), one.present)
 
 
@@ -97,7 +97,8 @@ def mean_of_present(vectors: Mapping[str, Float[Tensor, "B W"]], present: Bool[T
     >>> mean_of_present(vectors, torch.tensor([[True, False]]))
     tensor([[2.]])
     """
-    return masked_mean(torch.stack(list(vectors.values()), dim=1), present)
+    stacked = torch.stack(list(vectors.values()), dim=1)
+    return masked_mean(stacked.flatten(2), present).view(stacked.shape[0], *stacked.shape[2:])
 
 
 def contextual(values: Tensor, given: Tokens) -> Tokens:

@@ -23,8 +23,8 @@ class Perceiver(FusionSpec):
 
     kind: Literal["perceiver"] = "perceiver"
     paper: ClassVar[str] = "Jaegle et al., Perceiver IO, ICLR 2022"
-    width: int = Field(default=128, gt=0, description="Width of tokens, latents and the fused vector.")
-    latents: int = Field(default=16, gt=0, description="How many latents there are.")
+    width: int = Field(default=64, gt=0, description="Width of tokens, latents and the fused vector.")
+    latents: int = Field(default=16, gt=1, description="How many latents there are.")
     layers: int = Field(default=2, gt=0, description="Blocks over the latents, once they have read the inputs.")
     heads: int = Field(default=4, gt=0, description="Heads of the attention; they divide the width.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout behind each attention and each perceptron.")
@@ -61,7 +61,7 @@ class PerceiverFusion(Fusion):
         self,
         input_widths: Mapping[str, int],
         *,
-        width: int = 128,
+        width: int = 64,
         latents: int = 16,
         layers: int = 2,
         heads: int = 4,
@@ -73,10 +73,10 @@ class PerceiverFusion(Fusion):
         self.exact = True
         self.streams = ("joint",)
         self.embed = Embeddings(input_widths, width=width)
-        self.latents = nn.Parameter(0.02 * torch.randn(latents, width))
+        self.latents = nn.Parameter(torch.randn(latents, width))
         self.read = CrossBlock(width, heads=heads, dropout=dropout)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(layers))
-        self.query = nn.Parameter(0.02 * torch.randn(1, width))
+        self.query = nn.Parameter(torch.randn(1, width))
         self.answer = CrossBlock(width, heads=heads, dropout=dropout)
         self.norm = nn.LayerNorm(width)
 
@@ -84,9 +84,9 @@ class PerceiverFusion(Fusion):
         """One stream, present where any input is."""
         embedded, present = self.embed(tokens).values(), presence(tokens).any(dim=1)
         z, mask = (torch.cat(parts, dim=1) for parts in zip(*((one.values, one.mask) for one in embedded), strict=True))
-        x = self.read(self.latents.expand(len(z), -1, -1), z, mask)
+        x = self.read(self.latents.expand(z.shape[0], -1, -1), z, mask)
         every = mask.new_ones(x.shape[:2])
         for block in self.blocks:
             x = block(x, every)
-        fused = self.norm(self.answer(self.query.expand(len(z), -1, -1), x, every)).squeeze(1)
-        return {"joint": Fused(fused, present, fused.new_ones(len(fused)))}
+        fused = self.norm(self.answer(self.query.expand(z.shape[0], -1, -1), x, every)).squeeze(1)
+        return {"joint": Fused(fused, present, fused.new_ones(fused.shape[0]))}

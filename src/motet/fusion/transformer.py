@@ -24,7 +24,7 @@ class Transformer(FusionSpec):
 
     kind: Literal["transformer"] = "transformer"
     paper: ClassVar[str] = "Vaswani et al., Attention Is All You Need, NeurIPS 2017"
-    width: int = Field(default=128, gt=0, description="Width of all tokens and of the fused vector.")
+    width: int = Field(default=64, gt=0, description="Width of all tokens and of the fused vector.")
     layers: int = Field(default=2, gt=0, description="Blocks one upon another.")
     heads: int = Field(default=4, gt=0, description="Heads of the attention; they divide the width.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout behind each attention and each perceptron.")
@@ -55,7 +55,7 @@ class TransformerFusion(Fusion):
         self,
         input_widths: Mapping[str, int],
         *,
-        width: int = 128,
+        width: int = 64,
         layers: int = 2,
         heads: int = 4,
         dropout: float = 0.0,
@@ -66,7 +66,7 @@ class TransformerFusion(Fusion):
         self.exact = True
         self.streams = ("joint",)
         self.embed = Embeddings(input_widths, width=width)
-        self.summary = nn.Parameter(0.02 * torch.randn(width))
+        self.summary = nn.Parameter(torch.randn(width))
         self.blocks = nn.ModuleList(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
@@ -76,13 +76,13 @@ class TransformerFusion(Fusion):
         mask = torch.cat([one.mask for one in embedded.values()], dim=1)
         order = _real_first(mask)
         x = _picked(torch.cat([one.values for one in embedded.values()], dim=1), order)
-        x = torch.cat([self.summary.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
-        real = torch.cat([present.new_ones(len(x), 1), mask.gather(1, order)], dim=1)
+        x = torch.cat([self.summary.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
+        real = torch.cat([present.new_ones(x.shape[0], 1), mask.gather(1, order)], dim=1)
         for block in self.blocks:
             x = block(x, real)
         x = self.norm(x)
         fused = x[:, 0]
-        return {"joint": Fused(fused, present, fused.new_ones(len(fused)), _parted(x[:, 1:], mask, tokens))}
+        return {"joint": Fused(fused, present, fused.new_ones(fused.shape[0]), _parted(x[:, 1:], mask, tokens))}
 
 
 def _real_first(mask: Bool[Tensor, "B T"]) -> Int64[Tensor, "B t"]:
@@ -100,7 +100,7 @@ def _parted(y: Float[Tensor, "B t W"], mask: Bool[Tensor, "B T"], tokens: Mappin
     """Each input's tokens, back at their places."""
     place = (mask.cumsum(dim=1) - 1).clamp(min=0)
     lengths = [tokens[name].mask.shape[1] for name in sorted(tokens)]
-    parts = _picked(y, place).split(lengths, dim=1)
+    parts = torch.split(_picked(y, place), lengths, dim=1)
     return {name: contextual(part, tokens[name]) for name, part in zip(sorted(tokens), parts, strict=True)}
 
 

@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor, nn
 
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
-from motet.fusion.project import Projections, presence
+from motet.fusion.project import Projections, pooled, presence
 from motet.fusion.shares import simplex
 from motet.nn.dropout import Dropout
 from motet.nn.named import Named
+from motet.nn.pooling import hide
 from motet.nn.scalars import NamedScalars
 
 
@@ -63,11 +64,16 @@ class WeightedFusion(Fusion):
 
     def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
         """One stream, present where any input is."""
-        vectors = self.project(tokens)
         present = presence(tokens)
+        vectors = self._vectors(tokens, heard=present | ~present.any(dim=1, keepdim=True))
         shares = simplex(self._logits(vectors), present)
         fused = self.dropout((shares[:, :, None] * torch.stack(list(vectors.values()), dim=1)).sum(dim=1))
-        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(len(fused)))}
+        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(fused.shape[0]))}
+
+    def _vectors(self, tokens: Mapping[str, Tokens], *, heard: Bool[Tensor, "B M"]) -> dict[str, Float[Tensor, "B W"]]:
+        """`P_m x_m`; what is not heard is 0 before it is mapped, since a share of 0 would keep NaN."""
+        columns = zip(self.project.maps.items(), heard.unbind(dim=1), strict=True)
+        return {name: linear(hide(pooled(tokens[name]), column)) for (name, linear), column in columns}
 
     def _logits(self, vectors: Mapping[str, Float[Tensor, "B W"]]) -> Float[Tensor, "*B M"]:
         if self.score is not None:

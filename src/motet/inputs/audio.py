@@ -121,6 +121,7 @@ class Audio(InputSpec):
     paper: ClassVar[str] = "Park et al., SpecAugment, Interspeech 2019"
     media: ClassVar[bool] = True
     shown_as = "sound"
+    several: ClassVar[bool] = False
     rate: PositiveInt | Literal["auto"] = Field(
         default="auto", description="Samples per second; the files' median, at most 16,000, if 'auto'."
     )

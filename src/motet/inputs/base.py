@@ -46,6 +46,8 @@ class Encoder(nn.Module, ABC):
     """Tensors of the rows that have this input -> tokens `[N, T, output_width]`.
 
     `output_grid` is height and width of the map whose cells, row by row, the tokens are; None where they are no map.
+    In a graph that is compiled or exported the rows without the input are encoded too, as blanks: zeros, and True where
+    a tensor holds truth values. What comes of those is thrown away, but it has to be finite.
     """
 
     output_width: int
@@ -61,6 +63,8 @@ class InputSpec(ComponentSpec, ABC):
 
     media: ClassVar[bool] = False
     shown_as: ClassVar[Literal["text", "picture", "sound"]] = "text"
+    several: ClassVar[bool] = True
+    """Whether several columns may make one input of this kind."""
 
     column: str | None = Field(default=None, description="The column of the table; the input's own name when left out.")
     columns: tuple[str, ...] | str | None = Field(
@@ -73,12 +77,26 @@ class InputSpec(ComponentSpec, ABC):
         default="auto",
         description="How often a training row goes without this input, so that the model learns to (0 to <1).",
     )
+    drop_rise: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="The fraction of training over which `drop` rises linearly from 0; 0: in full from the start.",
+    )
+    share: str | None = Field(
+        default=None, description="Another input of this kind, whose preparation and encoder this one uses as well."
+    )
 
     @model_validator(mode="after")
     def _one_way_to_name_columns(self) -> Self:
         if self.columns is not None and self.column is not None:
             raise ValueError("give `column` or `columns`, not both")
         return self
+
+    @property
+    def divider(self) -> str | None:
+        """What divides the paths in one cell where a row may have several media; None where it has one."""
+        return getattr(self, "separator", None) if self.media else None
 
     @abstractmethod
     def fit(self, cells: Iterable[object]) -> Preparation:
@@ -122,7 +140,7 @@ def single_token(vectors: Float[Tensor, "N D"]) -> Tokens:
     tensor([[True],
             [True]])
     """
-    present = torch.ones(len(vectors), dtype=torch.bool, device=vectors.device)
+    present = torch.ones(vectors.shape[0], dtype=torch.bool, device=vectors.device)
     return Tokens(vectors[:, None], present[:, None], present)
 
 

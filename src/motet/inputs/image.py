@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from motet import media
 from motet.core.flow import Tokens
+from motet.inputs.bag import BagEncoder, BagPreparation, only_part, parts_of
 from motet.inputs.base import Encoder, InputSpec, Preparation, readable, spread
 from motet.nn import Dropout, ResidualBlock, group_norm
 
@@ -41,7 +42,7 @@ class ImagePreparation(Preparation):
 
     def read(self, cell: object) -> UInt8[np.ndarray, "H W C"]:
         """Decode and resize; the aspect ratio is not kept."""
-        return resized(media.image(cell), size=self.size, channels=self.channels)
+        return resized(media.image(only_part(cell)), size=self.size, channels=self.channels)
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Shift by up to `crop` of each side, repeating the edge, and mirror at probability 1/2 where `flip`."""
@@ -104,12 +105,15 @@ class ImageEncoder(Encoder):
 
 
 class Image(InputSpec):
-    """An image: a small residual CNN trained from scratch."""
+    """An image, or several: a small residual CNN trained from scratch."""
 
     kind: Literal["image"] = "image"
     paper: ClassVar[str] = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016"
     media: ClassVar[bool] = True
     shown_as = "picture"
+    separator: str = Field(
+        default="|", min_length=1, description="What stands between the paths where a cell names several pictures."
+    )
     size: tuple[PositiveInt, PositiveInt] | Literal["auto"] = Field(
         default="auto",
         description="Height and width every picture is resized to; the files' median, at most 128, if 'auto'.",
@@ -127,13 +131,39 @@ class Image(InputSpec):
     width: int = Field(default=128, ge=1, description="Width of the tokens, and the most channels a stage has.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout before the last projection.")
 
-    def fit(self, cells: Iterable[object]) -> ImagePreparation:
+    def fit(self, cells: Iterable[object]) -> ImagePreparation | BagPreparation:
         """Size and channels from up to 2,000 headers, mean and deviation from up to 256 pictures, evenly spread.
+
+        Rows are bags of pictures where there are several columns, or where any of the cells holds more than one.
 
         >>> Image().fit([np.zeros((20, 30), dtype=np.uint8)]).size
         (20, 30)
         """
-        cells = list(cells)
+        rows = list(map(parts_of, cells))
+        one = self._fit([picture for row in rows for picture in row])
+        columns = 1 if self.columns is None or isinstance(self.columns, str) else len(self.columns)
+        return BagPreparation(part=one) if max([columns, *map(len, rows)]) > 1 else one
+
+    def restore(self, state: dict[str, Any]) -> ImagePreparation | BagPreparation:
+        """The preparation a bundle holds."""
+        if "part" in state:
+            return BagPreparation(part=ImagePreparation.model_validate(state["part"]))
+        return ImagePreparation.model_validate(state)
+
+    def resolved(self, preparation: Preparation) -> Self:
+        """With the size and channels that were fitted."""
+        one = _of_one(preparation)
+        return self.model_copy(update={"size": one.size, "channels": one.channels})
+
+    def build(self, preparation: Preparation) -> ImageEncoder | BagEncoder:
+        """A fresh encoder for pictures prepared so."""
+        one = _of_one(preparation)
+        encoder = ImageEncoder(
+            size=one.size, channels=one.channels, first=self.first, width=self.width, dropout=self.dropout
+        )
+        return BagEncoder(encoder) if isinstance(preparation, BagPreparation) else encoder
+
+    def _fit(self, cells: Sequence[object]) -> ImagePreparation:
         shapes = np.array(readable(spread(cells, SIZES_SAMPLED), media.image_size))
         size = capped(np.median(shapes[:, :2], axis=0)) if self.size == "auto" else self.size
         channels: Literal[1, 3] = (3 if shapes[:, 2].max() > 1 else 1) if self.channels == "auto" else self.channels
@@ -150,25 +180,12 @@ class Image(InputSpec):
             flip=self.flip,
         )
 
-    def restore(self, state: dict[str, Any]) -> ImagePreparation:
-        """The preparation a bundle holds."""
-        return ImagePreparation.model_validate(state)
 
-    def resolved(self, preparation: Preparation) -> Self:
-        """With the size and channels that were fitted."""
-        assert isinstance(preparation, ImagePreparation)
-        return self.model_copy(update={"size": preparation.size, "channels": preparation.channels})
-
-    def build(self, preparation: Preparation) -> ImageEncoder:
-        """A fresh encoder for pictures prepared so."""
-        assert isinstance(preparation, ImagePreparation)
-        return ImageEncoder(
-            size=preparation.size,
-            channels=preparation.channels,
-            first=self.first,
-            width=self.width,
-            dropout=self.dropout,
-        )
+def _of_one(preparation: Preparation) -> ImagePreparation:
+    """How each picture is prepared."""
+    one = preparation.part if isinstance(preparation, BagPreparation) else preparation
+    assert isinstance(one, ImagePreparation)
+    return one
 
 
 def resized(picture: UInt8[np.ndarray, "H W C"], *, size: tuple[int, int], channels: int) -> UInt8[np.ndarray, "h w c"]:

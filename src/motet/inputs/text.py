@@ -125,6 +125,7 @@ class Text(InputSpec):
     """Text: byte-level BPE and a recurrent or transformer encoder, both trained from scratch."""
 
     kind: Literal["text"] = "text"
+    several: ClassVar[bool] = False
     vocabulary: int = Field(
         default=8000, ge=257, description="Tokens at most; the 256 bytes and padding are always among them."
     )

@@ -7,5 +7,6 @@ files and bytes are read; whatever goes wrong is a `CellError` with a plain reas
 from motet.media.audio import resample, sound, sound_rate
 from motet.media.npy import array
 from motet.media.picture import image, image_size
+from motet.media.source import several
 
-__all__ = ["array", "image", "image_size", "resample", "sound", "sound_rate"]
+__all__ = ["array", "image", "image_size", "resample", "several", "sound", "sound_rate"]

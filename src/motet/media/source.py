@@ -26,6 +26,16 @@ def stream(source: object) -> BinaryIO:
     raise CellError(f"expected a path or bytes, found {type(source).__name__}")
 
 
+def several(cell: object) -> bool:
+    """Whether a list holds media, each a path or bytes, rather than being one: an array written as lists of numbers.
+
+    >>> several(["front.png", None]), several([[0, 255], [255, 0]])
+    (True, False)
+    """
+    one = (str, os.PathLike, bytes, bytearray, memoryview, Mapping, type(None))
+    return isinstance(cell, list) and all(isinstance(part, one) for part in cell)
+
+
 def _open(path: Path) -> BinaryIO:
     try:
         # O_NONBLOCK: opening a named pipe must not wait for a writer that never comes.

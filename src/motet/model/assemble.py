@@ -9,9 +9,10 @@ from motet.balance.base import BalancerSpec, ThrottleSpec
 from motet.core.errors import SpecError
 from motet.core.seed import key
 from motet.fusion.base import Fusion, FusionSpec
-from motet.inputs.base import InputSpec, Preparation
+from motet.inputs.base import Encoder, InputSpec, Preparation
 from motet.model.network import Network
-from motet.model.presence import PresentOnly
+from motet.model.presence import Drop, PresentOnly
+from motet.model.share import Borrowed, owners
 from motet.nn.dropout import salt_dropouts
 from motet.nn.prior import Prior
 from motet.sharing.base import SharingSpec
@@ -37,13 +38,13 @@ def assemble(
     names, jobs = sorted(inputs), sorted(tasks)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(seed, "weights"))
-        encoders = {name: PresentOnly(inputs[name][0].build(inputs[name][1])) for name in names}
+        encoders = {name: PresentOnly(encoder) for name, encoder in _encoders(inputs).items()}
         widths = {name: encoder.output_width for name, encoder in encoders.items()}
         grids = {name: grid for name in names if (grid := encoders[name].encoder.output_grid) is not None}
         operator = fusion.build(widths, grids=grids)
         shared = {stream: sharing.build(operator.output_width, tasks=jobs) for stream in sorted(operator.streams)}
         width = next(iter(shared.values())).output_width
-        throttle = modality_balance.build(widths, classes=_classes(tasks))
+        throttle = modality_balance.build(widths, tasks=_classes(tasks))
         network = Network(
             encoders=encoders,
             throttle=throttle,
@@ -57,7 +58,7 @@ def assemble(
             if throttle.uses_singles
             else {},
             tasks={task: tasks[task][0] for task in jobs},
-            drop={name: drop_rate(inputs[name][0], num_inputs=len(names)) for name in names},
+            drop={name: _drop(inputs[name][0], num_inputs=len(names)) for name in names},
         )
     salt_dropouts(network, seed)
     return network
@@ -72,6 +73,17 @@ def drop_rate(spec: InputSpec, *, num_inputs: int) -> float:
     return spec.drop
 
 
+def _drop(spec: InputSpec, *, num_inputs: int) -> Drop:
+    return Drop(drop_rate(spec, num_inputs=num_inputs), rise=spec.drop_rise)
+
+
+def _encoders(inputs: Mapping[str, tuple[InputSpec, Preparation]]) -> dict[str, Encoder]:
+    """An encoder for each input, sorted by name; those that share one borrow it of its owner."""
+    owner = owners({name: spec for name, (spec, _) in inputs.items()})
+    built = {name: inputs[name][0].build(inputs[name][1]) for name in sorted(set(owner.values()))}
+    return {name: built[name] if name in built else Borrowed(built[owner[name]], name=name) for name in sorted(inputs)}
+
+
 def _head(task: tuple[TaskSpec, Codec], width: int) -> Head:
     spec, codec = task
     return spec.build(codec, width)
@@ -82,6 +94,5 @@ def _rule(task: tuple[TaskSpec, Codec], operator: Fusion, width: int) -> Rule:
     return spec.rule(operator.rule, codec, streams=sorted(operator.streams), width=width)
 
 
-def _classes(tasks: Mapping[str, tuple[TaskSpec, Codec]]) -> dict[str, int]:
-    found = {task: spec.num_classes(codec) for task, (spec, codec) in tasks.items()}
-    return {task: count for task, count in sorted(found.items()) if count is not None}
+def _classes(tasks: Mapping[str, tuple[TaskSpec, Codec]]) -> dict[str, int | None]:
+    return {task: spec.num_classes(codec) for task, (spec, codec) in sorted(tasks.items())}

@@ -13,19 +13,25 @@ from motet.tasks.base import Codec, TaskSpec
 def column_names(name: str, spec: InputSpec | TaskSpec, available: Sequence[str], *, where: str) -> tuple[str, ...]:
     """The columns of the input or task `name`, in the order written (a glob: in the order of the table).
 
-    Raises `SpecError` for a column that the table lacks, naming the nearest, and for a glob that matches nothing.
+    Raises `SpecError` for a column that the table lacks, naming the nearest, for a glob that matches nothing, and for
+    several columns where the kind reads one.
     """
     if isinstance(spec.columns, str):
         found = tuple(column for column in available if fnmatch.fnmatchcase(column, spec.columns))
         if not found:
             raise SpecError(f"{where}.columns: no column matches {spec.columns!r}; there are {_some(available)}")
-        return found
-    wanted = spec.columns or (spec.column or name,)
-    for column in wanted:
+    else:
+        found = spec.columns or (spec.column or name,)
+    for column in found:
         if column not in available:
             field = "columns" if spec.columns else "column"
             raise SpecError(f"{where}.{field}: the table has no column {column!r}{_hint(column, available)}")
-    return wanted
+    if len(found) > 1 and not spec.several:
+        raise SpecError(
+            f"{where}.columns: {spec.kind} reads one column, found {_some(found)}; make each an input of its own, "
+            f"such as {found[1]}: {{kind: {spec.kind}, share: {found[0]}}}, where `share` gives them one encoder"
+        )
+    return found
 
 
 def explicit(spec: InputSpec | TaskSpec, names: tuple[str, ...]) -> dict[str, object]:
@@ -36,7 +42,13 @@ def explicit(spec: InputSpec | TaskSpec, names: tuple[str, ...]) -> dict[str, ob
 def input_columns(inputs: Mapping[str, tuple[InputSpec, Preparation]]) -> dict[str, Column]:
     """What the data room reads for resolved inputs."""
     return {
-        name: Column(named_columns(name, spec), preparation, media=spec.media, missing=spec.missing)
+        name: Column(
+            named_columns(name, spec),
+            preparation,
+            media=spec.media,
+            missing=spec.missing,
+            separator=spec.divider,
+        )
         for name, (spec, preparation) in inputs.items()
     }
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from motet.balance import Junction, Throttle
 from motet.core.flow import Cells, Fused, Tokens
 from motet.fusion.base import Fusion
-from motet.model.presence import PresentOnly, drop_inputs
+from motet.model.presence import Drop, PresentOnly, drop_inputs
+from motet.model.share import learned_by
 from motet.nn.keyed import row_keys
 from motet.nn.named import Named
 from motet.nn.pooling import masked_mean
@@ -50,7 +51,7 @@ class Network(nn.Module):
         priors: Mapping[str, Prior],
         singles: Mapping[str, Mapping[str, Head]],
         tasks: Mapping[str, TaskSpec],
-        drop: Mapping[str, float],
+        drop: Mapping[str, Drop],
     ) -> None:
         super().__init__()
         self.encoders = Named(encoders)
@@ -69,10 +70,16 @@ class Network(nn.Module):
         """Decide every task for B rows; `keys`, one per row, seed all randomness of a training step."""
         return self.decide(self.encode(inputs, keys), keys)
 
-    def encode(self, inputs: Mapping[str, Cells], keys: Int64[Tensor, "B"] | None = None) -> dict[str, Tokens]:
-        """Each input on its own, absent ones by their learned token; in training some are taken away."""
+    def encode(
+        self, inputs: Mapping[str, Cells], keys: Int64[Tensor, "B"] | None = None, *, progress: float = 1.0
+    ) -> dict[str, Tokens]:
+        """Each input on its own, absent ones by their learned token.
+
+        In training some are taken away, as many as `drop` says for that part of training (`progress`, from 0 to 1).
+        """
         if self.training and keys is not None:
-            inputs = drop_inputs(inputs, self.drop, keys) if any(self.drop.values()) else inputs
+            rates = {name: drop.at(progress) for name, drop in self.drop.items()}
+            inputs = drop_inputs(inputs, rates, keys) if any(rates.values()) else inputs
             shown = self.throttle.keep({name: cells.present for name, cells in inputs.items()}, keys)
             inputs = {name: Cells(cells.values, shown[name]) for name, cells in inputs.items()}
         return {name: encoder(inputs[name], keys) for name, encoder in self.encoders.items()}
@@ -93,8 +100,8 @@ class Network(nn.Module):
         }
 
     def encoder_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """The parameters of each input's encoder."""
-        return {name: list(one.encoder.parameters()) for name, one in self.encoders.items()}
+        """The parameters of each input's encoder; inputs that share one have the same."""
+        return {name: learned_by(one.encoder) for name, one in self.encoders.items()}
 
     def epoch_end(self, valid: Mapping[str, Mapping[str, float]] | None) -> None:
         """An epoch is over; `valid` is as for `Throttle.epoch_end`."""

@@ -4,6 +4,7 @@ B rows, N of them with the input, T tokens, D width.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int64
@@ -19,7 +20,8 @@ class PresentOnly(nn.Module):
     """An encoder that is run on the rows that have the input, and on no other.
 
     The content of an absent cell can not change anything: it is never read. `absent` is the learned token that stands
-    alone, unmasked, in a row without the input.
+    alone, unmasked, in a row without the input. A graph that is compiled or exported can not depend on who is absent:
+    there every row is encoded, with blanks in place of absent cells, and the outcome is the same but for rounding.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -30,6 +32,8 @@ class PresentOnly(nn.Module):
 
     def forward(self, cells: Cells, keys: Int64[Tensor, "B"] | None = None) -> Tokens:
         """Encode `[B]` cells; `keys` seed the dropout of each row."""
+        if torch.compiler.is_compiling():
+            return self.dense(cells, keys)
         present = cells.present
         if bool(present.all()):
             with row_keys(keys):
@@ -45,17 +49,38 @@ class PresentOnly(nn.Module):
         mask = encoded.mask.new_zeros(num_rows, length).index_copy(0, rows, encoded.mask)
         return self.hide(Tokens(values, mask, present), ~present)
 
+    def dense(self, cells: Cells, keys: Int64[Tensor, "B"] | None = None) -> Tokens:
+        """As `forward`, by a graph that is the same whoever is absent; as long as the longest cell, present or not."""
+        with row_keys(keys):
+            encoded = self.encoder({name: _blanked(value, cells.present) for name, value in cells.values.items()})
+        return self.hide(Tokens(encoded.values, encoded.mask, cells.present), ~cells.present)
+
     def hide(self, tokens: Tokens, hidden: Bool[Tensor, "B"]) -> Tokens:
         """The same tokens with the input taken away from the `hidden` rows."""
         absent = self.absent.to(tokens.values.dtype)
-        alone = torch.cat([absent[None, None], absent.new_zeros(1, tokens.values.shape[1] - 1, len(absent))], dim=1)
-        values = torch.where(hidden[:, None, None], alone, tokens.values)
         first = torch.arange(tokens.mask.shape[1], device=hidden.device) == 0
+        values = torch.where(hidden[:, None, None], torch.where(first[:, None], absent, 0.0), tokens.values)
         mask = torch.where(hidden[:, None], first, tokens.mask)
         return Tokens(values, mask, tokens.present & ~hidden)
 
     def _stand_in(self, values: Tensor, present: Tensor) -> Tokens:
         return Tokens(values, torch.ones_like(present)[:, None], present)
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """How often a training row goes without an input: `rate`, which the first `rise` of training leads up to.
+
+    >>> Drop(0.2, rise=0.5).at(0.25), Drop(0.2).at(0.0)
+    (0.1, 0.2)
+    """
+
+    rate: float
+    rise: float = 0.0
+
+    def at(self, progress: float) -> float:
+        """The rate after this part of training, from 0 to 1: `rate * min(1, progress / rise)`."""
+        return self.rate * min(1.0, progress / self.rise) if self.rise else self.rate
 
 
 def drop_inputs(inputs: Mapping[str, Cells], rates: Mapping[str, float], keys: Int64[Tensor, "B"]) -> dict[str, Cells]:
@@ -73,3 +98,9 @@ def drop_inputs(inputs: Mapping[str, Cells], rates: Mapping[str, float], keys: I
     rescued = torch.zeros_like(kept).scatter(1, last, True) & present & ~kept.any(dim=1, keepdim=True)
     kept = kept | rescued
     return {name: Cells(inputs[name].values, kept[:, column]) for column, name in enumerate(names)}
+
+
+def _blanked(value: Tensor, present: Bool[Tensor, "B"]) -> Tensor:
+    """Absent cells replaced: by zeros, entry 0 of a table included, and by True in a mask, so that it is not empty."""
+    beside = present.view(-1, *[1] * (value.dim() - 1))
+    return torch.where(beside, value, True if value.dtype == torch.bool else 0)

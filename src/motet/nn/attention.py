@@ -63,7 +63,13 @@ class Attention(nn.Module):
         self, queries: Float[Tensor, "B Q D"], context: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B Q D"]:
         """What each query reads from the tokens of `context` that are in `mask`."""
-        key, value = self.key_value(hide(context, mask)).chunk(2, dim=-1)
+        return self.read(queries, hide(context, mask), mask)
+
+    def read(
+        self, queries: Float[Tensor, "B Q D"], context: Float[Tensor, "B T C"], mask: Bool[Tensor, "B T"]
+    ) -> Float[Tensor, "B Q D"]:
+        """`forward`, for a context known to be finite outside its mask too."""
+        key, value = self.key_value(context).chunk(2, dim=-1)
         output: Tensor = self.output(attend(self.query(queries), key, value, mask, heads=self.heads))
         return output
 
@@ -89,7 +95,7 @@ class TransformerBlock(nn.Module):
         """Tokens in, tokens out; hidden tokens come out as zeros."""
         x = hide(x, mask)
         normed = self.attention_norm(x)
-        x = x + self.dropout[0](self.attention(normed, normed, mask))
+        x = x + self.dropout[0](self.attention.read(normed, normed, mask))
         x = x + self.dropout[1](self.mlp(self.mlp_norm(x)))
         return hide(x, mask)
 
@@ -119,7 +125,7 @@ class CrossBlock(nn.Module):
         self, x: Float[Tensor, "B Q D"], context: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]
     ) -> Float[Tensor, "B Q D"]:
         """Queries in, queries out; `mask` is that of the context."""
-        read = self.attention(self.attention_norm(x), self.context_norm(hide(context, mask)), mask)
+        read = self.attention.read(self.attention_norm(x), self.context_norm(hide(context, mask)), mask)
         x = x + self.dropout[0](hide(read, mask.any(dim=1, keepdim=True).expand(x.shape[:2])))
         mixed: Tensor = x + self.dropout[1](self.mlp(self.mlp_norm(x)))
         return mixed

@@ -52,4 +52,5 @@ class FrameBlock(nn.Module):
         """Frames in, every `stride`-th frame out; those not in the mask hold nothing of use."""
         x = hide(x, mask)
         inner = hide(F.relu(self.first(x)), mask[:, :: self.stride])
-        return F.relu(self.second(inner) + self.shortcut(x[:, :: self.stride]))
+        every = x[:, :: self.stride].contiguous()  # as a view, an exported graph would hold for some lengths alone
+        return F.relu(self.second(inner) + self.shortcut(every))

@@ -15,7 +15,8 @@ def masked_mean(values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Fl
     >>> masked_mean(values, torch.tensor([[True, True, False]]))
     tensor([[2.]])
     """
-    if values.shape[1] == 1:  # a number, a category: as exact, at a third of the operations
+    length = values.shape[1]
+    if isinstance(length, int) and length == 1:  # a number, a category: as exact, at a third of the operations
         return hide(values, mask).squeeze(1)
     total = hide(values, mask).sum(dim=1)
     return total / mask.sum(dim=1, keepdim=True).clamp(min=1).to(total.dtype)

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from motet.data import verify
+from motet.inputs.base import InputSpec
 from motet.run.prepare import Fitted, build, fit_columns
 from motet.spec import Experiment
+from motet.tasks.base import TaskSpec
 from motet.training import Progress
 
 
@@ -43,9 +45,15 @@ def check_experiment(experiment: Experiment, *, base: Path, sample: int | None, 
 
 def _summary(fitted: Fitted, num_rows: int) -> str:
     splits = fitted.splits
-    kinds = ", ".join(f"{name} ({spec.kind})" for name, (spec, _) in fitted.inputs.items())
-    jobs = ", ".join(f"{name} ({spec.kind})" for name, (spec, _) in fitted.tasks.items())
+    kinds = ", ".join(f"{name} ({_kind(spec)})" for name, (spec, _) in fitted.inputs.items())
+    jobs = ", ".join(f"{name} ({_kind(spec)})" for name, (spec, _) in fitted.tasks.items())
     return (
         f"{num_rows:,} of {fitted.table.num_rows:,} rows read, no problem: {len(splits.train):,} train, "
         f"{len(splits.valid):,} valid, {len(splits.test):,} test\ninputs  {kinds}\ntasks   {jobs}"
     )
+
+
+def _kind(spec: InputSpec | TaskSpec) -> str:
+    """The kind, and of which columns where there are several."""
+    several = spec.columns if isinstance(spec.columns, tuple) and len(spec.columns) > 1 else ()
+    return f"{spec.kind} of {', '.join(several)}" if several else spec.kind

@@ -76,7 +76,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
         tasks=results,
         present_fraction={name: float(present.float().mean()) for name, present in found.present.items()},
         contributions=_contributions(prepared, network, rows, position),
-        training=_facts(fitted, position),
+        training=_facts(fitted, position) | {"parameters": sum(one.numel() for one in network.parameters())},
     )
     codecs = {task: codec for task, (_, codec) in fitted.tasks.items()}
     answered = answer_table(fitted.table, found, codecs, id_column=fitted.experiment.data.id)

@@ -1,6 +1,6 @@
 """One experiment, from table to bundle: prepare, assemble, train, save, evaluate, report."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,18 @@ class Outcome:
     already_done: bool = False
 
 
-def run_experiment(experiment: Experiment, *, out: Path, base: Path, resume: bool, progress: Progress) -> Outcome:
+def run_experiment(
+    experiment: Experiment,
+    *,
+    out: Path,
+    base: Path,
+    resume: bool,
+    progress: Progress,
+    ready: Callable[[Prepared, Network], None] = lambda prepared, network: None,
+) -> Outcome:
     """Train and evaluate into `out`; nothing is written there before the data is known to be good.
+
+    `ready` may still change the untrained network: a study that trains models of its own to find out how.
 
     Raises `SpecError` when `out` holds a run and `resume` is False, or holds the run of another experiment.
     """
@@ -50,6 +60,7 @@ def run_experiment(experiment: Experiment, *, out: Path, base: Path, resume: boo
     prepared = prepare(experiment, base=base, progress=progress)
     network = build(prepared.fitted)
     _claim(out, prepared.fitted.experiment, resume=resume)
+    ready(prepared, network)
     loop = train(prepared, network, out=out, resume=resume, progress=progress)
     prepared = _calibrated(prepared, network)
     save(prepared, network, out / "bundle")

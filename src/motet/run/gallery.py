@@ -8,13 +8,14 @@ from pathlib import Path
 from motet import media
 from motet.core.checks import text_of
 from motet.core.errors import CellError
-from motet.data import Fence
+from motet.data import Fence, Several, cells_of
 from motet.evaluation import Shown
 from motet.run.prepare import Fitted
 
 LARGEST_SIDE = 160
 LARGEST_SOUND = 200_000
 LONGEST_TEXT = 300
+MOST_PARTS = 4  # of the pictures that a row has several of
 
 
 def shower(fitted: Fitted) -> Callable[[int], Sequence[Shown]]:
@@ -27,14 +28,22 @@ def shower(fitted: Fitted) -> Callable[[int], Sequence[Shown]]:
 
         shown = []
         for name, column in columns.items():
-            cell = fitted.table.cells(column.names, missing=column.missing, rows=np.array([row]))[0]
+            cell = cells_of(
+                fitted.table,
+                column.names,
+                rows=np.array([row]),
+                missing=column.missing,
+                separator=column.separator,
+            )[0]
             if cell is None:
                 continue
-            try:
-                source = fence.resolve(cell, fitted.table.folder(row)) if column.media else cell
-                shown.append(_shown(name, fitted.inputs[name][0].shown_as, source))
-            except (CellError, OSError):
-                continue
+            labels, parts = (cell.labels, cell.parts) if isinstance(cell, Several) else ((name,), (cell,))
+            for label, part in list(zip(labels, parts, strict=True))[:MOST_PARTS]:
+                try:
+                    source = fence.resolve(part, fitted.table.folder(row)) if column.media else part
+                    shown.append(_shown(label, fitted.inputs[name][0].shown_as, source))
+                except (CellError, OSError):
+                    continue
         return shown
 
     return show

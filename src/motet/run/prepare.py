@@ -1,8 +1,7 @@
 """Experiment + table -> everything fitted, every cell read, nothing "auto" left."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,14 +12,14 @@ from motet.core.flow import Column
 from motet.data import Dataset, DataSpec, Problem, Splits, Table, leakage, load_data, present_cells, read_cells
 from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
-from motet.model.assemble import drop_rate
 from motet.model.columns import column_names, explicit, input_columns, named_columns, task_columns
+from motet.model.share import owners
+from motet.run.fit import fit_inputs, fit_task
 from motet.spec import Experiment
 from motet.tasks.base import Codec, TaskSpec
 from motet.training import Progress, has_bfloat16, num_cores, pick_device
 
 S = TypeVar("S", InputSpec, TaskSpec)
-F = TypeVar("F")
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,7 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
 
     `base` is the folder that relative paths start from. Raises `SpecError` and `DataError` before anything is written.
     """
+    owners(experiment.inputs)  # refused before any table is read
     spec = experiment.data
     root = None if spec.root is None else (base / spec.root)
     if root is not None and not root.is_dir():
@@ -67,29 +67,25 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
     inputs = {name: _with_columns("inputs", name, one, table) for name, one in experiment.inputs.items()}
     tasks = {name: _with_columns("tasks", name, one, table) for name, one in experiment.tasks.items()}
     _check_apart(inputs, tasks, id_column=spec.id)
-    preparations, codecs = {}, {}
-    for name, one in inputs.items():
-        cells = present_cells(
-            table, named_columns(name, one), splits.train, media=one.media, missing=one.missing, root=root
-        )
-        preparations[name] = _fit(f"inputs.{name}", one, one.fit, cells)
-        inputs[name] = one.resolved(preparations[name]).model_copy(
-            update={"drop": drop_rate(one, num_inputs=len(inputs))}
-        )
-    for name, job in tasks.items():
-        cells = present_cells(table, named_columns(name, job), splits.train, missing=job.missing)
-        codecs[name] = _fit(f"tasks.{name}", job, job.fit, cells)
-        tasks[name] = job.resolved(codecs[name])
+    fitted_inputs = fit_inputs(inputs, {name: _cells(name, one, table, splits, root) for name, one in inputs.items()})
+    inputs = {name: one for name, (one, _) in fitted_inputs.items()}
+    fitted_tasks = {
+        name: fit_task(name, job, present_cells(table, named_columns(name, job), splits.train, missing=job.missing))
+        for name, job in tasks.items()
+    }
+    tasks = {name: job for name, (job, _) in fitted_tasks.items()}
     used = [column for one in inputs.values() for column in (one.columns or (one.column,)) if column]
     warnings = leakage(table, splits, used, group=spec.group)
-    warnings += [line for name, job in tasks.items() for line in _strangers(name, job, codecs[name], table, splits)]
+    warnings += [
+        line for name, (job, codec) in fitted_tasks.items() for line in _strangers(name, job, codec, table, splits)
+    ]
     return Fitted(
         experiment=experiment.model_copy(update={"inputs": inputs, "tasks": tasks}),
         table=table,
         splits=splits,
         root=root,
-        inputs={name: (inputs[name], preparations[name]) for name in inputs},
-        tasks={name: (tasks[name], codecs[name]) for name in tasks},
+        inputs=fitted_inputs,
+        tasks=fitted_tasks,
         warnings=tuple(warnings),
     )
 
@@ -178,18 +174,12 @@ def _check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec],
         raise SpecError(f"tasks.{both[0]}: an input has the same name; rename one of them and set its `column`")
 
 
-def _fit(where: str, spec: InputSpec | TaskSpec, fit: Callable[[Iterable[object]], F], cells: Iterator[object]) -> F:
-    """What `fit` makes of the present cells; its errors say which input or task they are about."""
-    names = named_columns("", spec)
-    where = f"{where} (column{'s' if len(names) > 1 else ''} {', '.join(map(repr, names))})"
-    first = next(cells, None)
-    if first is None and isinstance(spec, InputSpec):
-        what = "names a file that is there and inside the root folder" if spec.media else "has it"
-        raise DataError(f"{where}: no training row {what}; name another column, or leave this input out")
-    try:
-        return fit([] if first is None else chain([first], cells))
-    except (DataError, SpecError) as error:
-        raise type(error)(f"{where}: {error}") from None
+def _cells(name: str, spec: InputSpec, table: Table, splits: Splits, root: Path | None) -> Iterator[object]:
+    """What the training rows have of an input."""
+    columns = named_columns(name, spec)
+    return present_cells(
+        table, columns, splits.train, media=spec.media, missing=spec.missing, separator=spec.divider, root=root
+    )
 
 
 def _strangers(name: str, spec: TaskSpec, codec: Codec, table: Table, splits: Splits) -> Iterator[str]:

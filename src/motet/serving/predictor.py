@@ -57,8 +57,11 @@ class Predictor:
         columns = input_columns(self.inputs)
         lacking = {name: [one for one in column.names if one not in column_names] for name, column in columns.items()}
         spare = sorted(set(column_names) - {one for column in columns.values() for one in column.names})
+        without = {
+            name: "is absent" if _absent(columns[name], column_names) else "is in part absent" for name in columns
+        }
         return [
-            f"input {name!r} is absent in every row: there is no column {missing[0]!r}{_near(missing[0], spare)}"
+            f"input {name!r} {without[name]} in every row: there is no column {missing[0]!r}{_near(missing[0], spare)}"
             for name, missing in lacking.items()
             if missing
         ]
@@ -125,18 +128,31 @@ def _near(column: str, spare: Sequence[str]) -> str:
 
 
 def _with_absent_inputs(table: Table, columns: dict[str, Column]) -> tuple[Table, dict[str, Column]]:
-    """An input that lacks one of its columns is absent in every row; a table that has none of them is another table."""
+    """An input that lacks one of its columns is absent in every row, but for one that has a medium in each; a table that
+    has none of them all is another table.
+    """
     names = list(dict.fromkeys(name for column in columns.values() for name in column.names))
     if not set(names) & set(table.column_names):
         raise DataError(
             f"{table.parts[0].name}: has none of the model's input columns; expected {', '.join(names[:12])}"
         )
-    whole = {name: set(column.names) <= set(table.column_names) for name, column in columns.items()}
-    if all(whole.values()):
+    if all(set(column.names) <= set(table.column_names) for column in columns.values()):
         return table, columns
     arrow = table.arrow.append_column(ABSENT, pa.nulls(table.num_rows))
-    found = {name: column if whole[name] else replace(column, names=(ABSENT,)) for name, column in columns.items()}
-    return Table(arrow, table.parts), found
+    return Table(arrow, table.parts), {name: _found(column, table.column_names) for name, column in columns.items()}
+
+
+def _found(column: Column, column_names: Sequence[str]) -> Column:
+    """The same, without what the table lacks."""
+    if _absent(column, column_names):
+        return replace(column, names=(ABSENT,))
+    return replace(column, names=tuple(name for name in column.names if name in column_names))
+
+
+def _absent(column: Column, column_names: Sequence[str]) -> bool:
+    """Whether a table with these columns has nothing of the input: of several media each is there by itself."""
+    there = [name in column_names for name in column.names]
+    return not (all(there) if column.separator is None else any(there))
 
 
 def _run_root(folder: Path) -> Path | None:

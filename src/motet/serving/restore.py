@@ -13,6 +13,7 @@ from motet.fusion import AnyFusion
 from motet.inputs import AnyInput
 from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
+from motet.model.share import owners
 from motet.sharing import AnySharing
 from motet.tasks import AnyTask
 from motet.tasks.base import Codec, TaskSpec
@@ -41,8 +42,8 @@ def restore(bundle: Bundle) -> Restored:
     """Build the network and load its weights; raises `BundleError` where parts do not fit together."""
     try:
         _Facts.model_validate(bundle.facts)
-        inputs = _fitted(TypeAdapter(dict[str, AnyInput]), bundle.model["inputs"], bundle.preparations)
-        tasks = _fitted(TypeAdapter(dict[str, AnyTask]), bundle.model["tasks"], bundle.codecs)
+        inputs = _inputs(TypeAdapter(dict[str, AnyInput]).validate_python(bundle.model["inputs"]), bundle.preparations)
+        tasks = _tasks(TypeAdapter(dict[str, AnyTask]).validate_python(bundle.model["tasks"]), bundle.codecs)
         balance = bundle.model["balance"]
         network = assemble(
             inputs=inputs,
@@ -65,7 +66,14 @@ def restore(bundle: Bundle) -> Restored:
     return Restored(network.eval(), inputs, tasks, bundle.facts)
 
 
-def _fitted(
-    adapter: TypeAdapter[Any], specs: Any, states: Mapping[str, Mapping[str, Any]]
-) -> dict[str, tuple[Any, Any]]:
-    return {name: (spec, spec.restore(dict(states[name]))) for name, spec in adapter.validate_python(specs).items()}
+def _inputs(
+    specs: Mapping[str, InputSpec], states: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[InputSpec, Preparation]]:
+    """Inputs that share have the very preparation of the owner."""
+    owner = owners(specs)
+    restored = {name: specs[name].restore(dict(states[name])) for name in set(owner.values())}
+    return {name: (spec, restored[owner[name]]) for name, spec in specs.items()}
+
+
+def _tasks(specs: Mapping[str, TaskSpec], states: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[TaskSpec, Codec]]:
+    return {name: (spec, spec.restore(dict(states[name]))) for name, spec in specs.items()}

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import torch
@@ -39,8 +39,8 @@ class Validation:
     scores: Mapping[str, Mapping[str, float]]
     gain: float
     text: str
-    singles: Mapping[str, Mapping[str, float]]
-    losses: Mapping[str, Mapping[str, float]]
+    singles: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    losses: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Loop:
@@ -135,6 +135,7 @@ class Loop:
             priorities=self.priorities,
             seed=self.spec.seed,
             step=position.step,
+            progress=position.step / self.num_steps,
             clip=self.spec.clip,
             precision=str(self.spec.precision),
         )

@@ -40,10 +40,13 @@ def train_step(
     priorities: Mapping[str, float],
     seed: int,
     step: int,
+    progress: float = 1.0,
     clip: float | None = None,
     precision: str = "float32",
 ) -> StepResult:
     """Train on the batches of one step, already on the network's device.
+
+    `progress` says how much of training lies behind, from 0 to 1: what rises or falls with it is a function of it alone.
 
     A task's loss is the mean over its labelled rows of *all* batches: the counts are known before the first backward.
     A task without a label in the step is left out, and so is one whose loss is not finite (of several batches: left out
@@ -57,7 +60,7 @@ def train_step(
         shares = {task: own[task] / count for task, count in counts.items() if own[task]}
         keys = keys_of(batch.rows, seed, "step", step)
         with autocast(batch.rows.device, precision):
-            tokens = network.encode(batch.inputs, keys)
+            tokens = network.encode(batch.inputs, keys, progress=progress)
             decisions = network.decide(tokens, keys)
         parts = task_terms(network, decisions, batch.targets, labelled=list(shares))
         added = {name: omega / len(batches) for name, omega in _penalties(network).items()}

@@ -1,0 +1,64 @@
+"""Numbers kept by name from step to step, so that a resumed run goes on with the same ones."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from motet.nn.named import escape
+
+
+class Numbers(nn.Module):
+    """N numbers for each name, in float64; in `state_dict` each row stands under its own name.
+
+    >>> numbers = Numbers(["b", "a"], start=(0.0, 1.0))
+    >>> numbers["a"].add_(1.0)
+    tensor([1., 2.], dtype=torch.float64)
+    >>> numbers.lists()
+    {'a': [1.0, 2.0], 'b': [0.0, 1.0]}
+    """
+
+    def __init__(self, names: Iterable[str], *, start: Sequence[float]) -> None:
+        super().__init__()
+        self.names = sorted(names)
+        for name in self.names:
+            self.register_buffer(escape(name), torch.tensor(start, dtype=torch.float64))
+
+    def __getitem__(self, name: str) -> Float[Tensor, "N"]:
+        """The row of this name itself: change it in place."""
+        return self.get_buffer(escape(name))
+
+    def lists(self) -> dict[str, list[float]]:
+        """Every row, with one look at the device."""
+        rows: list[list[float]] = torch.stack([self[name] for name in self.names]).tolist()
+        return dict(zip(self.names, rows, strict=True))
+
+
+class Means(nn.Module):
+    """The mean, for each name, of all numbers added since the last `clear`; those that are not finite are left out.
+
+    >>> means = Means(["a", "b"])
+    >>> means.add("a", torch.tensor([1.0, 3.0, float("nan")]))
+    >>> means.found()
+    {'a': 2.0}
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__()
+        self.sums = Numbers(names, start=(0.0, 0.0))
+
+    def add(self, name: str, values: Float[Tensor, "N"]) -> None:
+        """Take these in."""
+        finite = values.isfinite()
+        total = torch.where(finite, values.double(), 0.0).sum()
+        self.sums[name].add_(torch.stack([total, finite.sum().double()]))
+
+    def found(self) -> dict[str, float]:
+        """The means there are: of the names for which anything was added."""
+        return {name: total / count for name, (total, count) in self.sums.lists().items() if count}
+
+    def clear(self) -> None:
+        """Begin anew."""
+        for name in self.sums.names:
+            self.sums[name].zero_()

@@ -1,0 +1,136 @@
+"""A trained network as a graph of tensor operations: `torch.export`, for any number of rows and whoever is absent.
+
+B rows, T tokens of a sequence.
+"""
+
+import contextlib
+import copy
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from motet.core.flow import Cells
+from motet.model.network import Network
+
+PRESENT, MASK = "present", "mask"
+SHORTEST = 8
+"""Sequences are padded to so many places: the strided layers of a graph hold from some small length on."""
+
+
+class Exportable(nn.Module):
+    """A network whose arguments are the tensors of `flat`, in that order, and whose answer is `{task: output}`.
+
+    `names` says which argument is what: the input and the name of its tensor.
+    """
+
+    def __init__(self, network: Network, *, names: tuple[tuple[str, str], ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.names = names
+
+    def forward(self, *tensors: Tensor) -> dict[str, Tensor]:
+        """What each task is answered, as in `Decision.output`."""
+        given: dict[str, dict[str, Tensor]] = {}
+        for (name, part), tensor in zip(self.names, tensors, strict=True):
+            given.setdefault(name, {})[part] = tensor
+        cells = {name: Cells(parts, parts.pop(PRESENT)) for name, parts in given.items()}
+        return {task: decision.output for task, decision in self.network(cells).items()}
+
+
+def flat(inputs: Mapping[str, Cells]) -> dict[tuple[str, str], Tensor]:
+    """What an exported network takes, in its order: of each input its tensors, sorted by name, then who has it.
+
+    Sequences, the inputs with a tensor `mask [B, T]`, are padded to 8 places where they are shorter.
+
+    >>> number = Cells({"features": torch.zeros(2, 3)}, torch.tensor([True, False]))
+    >>> list(flat({"size": number, "age": number}))
+    [('age', 'features'), ('age', 'present'), ('size', 'features'), ('size', 'present')]
+    """
+    return {
+        (name, part): tensor
+        for name in sorted(inputs)
+        for part, tensor in [*sorted(_padded(inputs[name]).items()), (PRESENT, inputs[name].present)]
+    }
+
+
+def exportable(
+    network: Network, inputs: Mapping[str, Cells]
+) -> tuple[Exportable, tuple[Tensor, ...], tuple[tuple[dict[int, Any], ...]]]:
+    """A copy of the network in evaluation mode, and what `torch.export.export` needs beside it.
+
+    That is the arguments for an example batch, and its `dynamic_shapes`: the number of rows is free, and so is the
+    length of a sequence where torch finds that the graph holds for others.
+    """
+    from torch.export import Dim
+
+    device = next(network.parameters()).device
+    tensors = {name: _several(tensor).to(device) for name, tensor in flat(inputs).items()}
+    module = Exportable(copy.deepcopy(network), names=tuple(tensors)).eval()
+    shapes = tuple(
+        {0: Dim.DYNAMIC, 1: Dim.AUTO} if _is_sequence(inputs[name], part) else {0: Dim.DYNAMIC}
+        for name, part in tensors
+    )
+    return module, tuple(tensors.values()), (shapes,)
+
+
+def export(network: Network, inputs: Mapping[str, Cells]) -> "torch.export.ExportedProgram":
+    """The graph of a network, with a copy of its weights, made at an example batch of any one or more rows.
+
+    Whether an input is present is an argument like any other; the content of absent cells does not matter, NaN
+    included. Recurrent layers keep their length free where this torch has the means; `range_constraints` tells.
+    """
+    module, arguments, shapes = exportable(network, inputs)
+    with torch.no_grad(), _free_recurrent_lengths(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s).*_flat_weights")  # a GRU's own list of its parameters
+        return torch.export.export(module, arguments, dynamic_shapes=shapes)
+
+
+def _is_sequence(cells: Cells, part: str) -> bool:
+    mask, tensor = cells.values.get(MASK), cells.values.get(part)
+    return mask is not None and tensor is not None and tensor.shape[:2] == mask.shape
+
+
+def _padded(cells: Cells) -> dict[str, Tensor]:
+    def padded(tensor: Tensor) -> Tensor:
+        missing = max(0, SHORTEST - tensor.shape[1])
+        return F.pad(tensor, [*[0, 0] * (tensor.dim() - 2), 0, missing])
+
+    return {part: padded(value) if _is_sequence(cells, part) else value for part, value in cells.values.items()}
+
+
+def _several(tensor: Tensor) -> Tensor:
+    """An example of one row is doubled: torch takes a size of 1 for one that never changes."""
+    return torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor
+
+
+@contextlib.contextmanager
+def _free_recurrent_lengths() -> Iterator[None]:
+    """A GRU in the graph stays one operation, of which torch needs the shapes alone.
+
+    To find them it would unroll the GRU over the example, which fixes the length; here they are simply stated. Where
+    torch has no such place for them the length stays fixed.
+    """
+    gru: Any = torch.ops.aten.gru.input
+    kernels, cache = getattr(gru, "py_kernels", {}), getattr(gru, "_dispatch_cache", {})
+    unrolled = kernels.get(_COMPOSITE)
+    cache.clear()
+    kernels[_COMPOSITE] = _gru_shapes
+    try:
+        yield
+    finally:
+        cache.clear()
+        del kernels[_COMPOSITE]
+        kernels.update({_COMPOSITE: unrolled} if unrolled else {})
+
+
+def _gru_shapes(x: Tensor, state: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    """Empty tensors for `output [B, T, H * directions]` and the last `state [layers * directions, B, H]`."""
+    bidirectional = rest[5]
+    return x.new_empty(*x.shape[:2], state.shape[2] * (1 + bidirectional)), torch.empty_like(state)
+
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
