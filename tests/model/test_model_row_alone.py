@@ -1,115 +1,50 @@
 """The row is alone: only its own present cells decide a row, in random experiments over the whole registry."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable, Mapping
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from worlds import (
+    CLOSE,
+    ONE_ROOM,
+    VARIANTS,
+    World,
+    assert_close,
+    assert_equal,
+    full_world,
+    gradients,
+    nan_cells,
+    only,
+    random_cells,
+    taken,
+    variants,
+)
 
 from motet.core.errors import SpecError
 from motet.core.flow import Cells, Fused, Tokens
 from motet.fusion.base import Fusion
-from motet.inputs.base import InputSpec, Preparation
-from motet.model import Decision, Network, assemble
+from motet.model import Network
 from motet.model.presence import PresentOnly
 from motet.nn import keys_of
 from motet.spec import ROOMS
-from motet.tasks.base import Codec, TaskSpec
-from motet.tasks.rules import Opinion
-from motet.testing.examples import input_cells, task_labels
-
-CLOSE = 1e-5
-SMALL = {"first": 4, "channels": 4, "blocks": 2, "layers": 2, "width": 8, "vocabulary": 300, "dropout": 0.2}
-VARIANTS: dict[str, list[dict[str, Any]]] = {
-    "text": [{}, {"encoder": {"kind": "transformer", "heads": 2}}],
-    "number": [{}, {"encoding": "linear", "scaling": "quantile"}],
-    "image": [{}, {"size": (9, 12), "channels": 1}],
-    "weighted": [{}, {"per_row": True}],
-    "late": [{}, {"weights": "learned", "auxiliary": 0.5}],
-    "hybrid": [{}, {"fusion": {"kind": "weighted", "width": 8}, "weights": "learned"}],
-    "mgda": [{}, {"scale": "norm"}],
-}
-ONE_ROOM = ("fusion", "sharing", "balance.tasks", "balance.modalities")
-
-
-def variants(room: str, kind: str) -> list[Any]:
-    """The Specs of a kind that are tried: as small as its fields allow."""
-    cls = ROOMS[room][kind]
-    small = {
-        name: value
-        for name, value in SMALL.items()
-        if name in cls.model_fields and (kind, name) != ("image", "channels")
-    }
-    return [cls.model_validate({**small, **variant}) for variant in VARIANTS.get(kind, [{}])]
-
-
-@cache
-def prepared(kind: str, variant: int) -> tuple[InputSpec, Preparation]:
-    spec = variants("inputs", kind)[variant]
-    return spec, spec.fit(input_cells(kind))
-
-
-@cache
-def coded(kind: str) -> tuple[TaskSpec, Codec]:
-    spec = variants("tasks", kind)[0]
-    return spec, spec.fit(task_labels(kind))
-
-
-@dataclass(frozen=True)
-class World:
-    """An experiment and a batch of rows for it: which cell each input has in each row, and whether it is there."""
-
-    inputs: Mapping[str, tuple[str, int]]
-    tasks: Sequence[str]
-    rooms: Mapping[str, Any]
-    cells: Mapping[str, Sequence[int]]
-    present: Mapping[str, Sequence[bool]]
-    num_rows: int
-
-    def network(self, *, turned: bool = False) -> Network:
-        """The untrained network, its biases stirred; `turned` names inputs and tasks the other way round."""
-        turn: Callable[[Any], list[Any]] = (lambda names: list(reversed(list(names)))) if turned else list
-        network = assemble(
-            inputs={name: prepared(*self.inputs[name]) for name in turn(self.inputs)},
-            tasks={kind: coded(kind) for kind in turn(self.tasks)},
-            fusion=self.rooms["fusion"],
-            sharing=self.rooms["sharing"],
-            task_balance=self.rooms["balance.tasks"],
-            modality_balance=self.rooms["balance.modalities"],
-        )
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for parameter in network.parameters():
-                parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-        return network.eval()
-
-    def batch(self, rows: Sequence[int]) -> dict[str, Cells]:
-        """These rows, padded as they are when they meet."""
-        found = {}
-        for name, (kind, variant) in self.inputs.items():
-            preparation = prepared(kind, variant)[1]
-            cells = input_cells(kind)
-            items = [preparation.read(cells[self.cells[name][row] % len(cells)]) for row in rows]
-            found[name] = Cells(preparation.batch(items), torch.tensor([self.present[name][row] for row in rows]))
-        return found
-
-    @property
-    def rows(self) -> list[int]:
-        return list(range(self.num_rows))
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    kinds = draw(st.lists(st.sampled_from(sorted(ROOMS["inputs"])), min_size=1, max_size=4))
-    inputs = {
-        f"{'zyxw'[place]}_{kind}": (kind, draw(st.integers(0, len(VARIANTS.get(kind, [{}])) - 1)))
-        for place, kind in enumerate(kinds)
-    }
+    pairs = [(kind, variant) for kind in sorted(ROOMS["inputs"]) for variant in range(len(VARIANTS.get(kind, [{}])))]
+    kinds = draw(st.lists(st.sampled_from(pairs), min_size=1, max_size=3))
+    kinds += kinds[:1] if draw(st.booleans()) else []
+    inputs = {f"{'zyxw'[place]}_{kind}": (kind, variant) for place, (kind, variant) in enumerate(kinds)}
+    shares: dict[str, str] = {}
+    for name, kind in inputs.items():
+        owners = [other for other in inputs if other > name and inputs[other] == kind and other not in shares]
+        if owners and draw(st.booleans()):
+            shares[name] = owners[0]
     num_rows = draw(st.integers(2, 5))
     some = st.lists(st.integers(0, 11), min_size=num_rows, max_size=num_rows)
     there = st.lists(st.booleans(), min_size=num_rows, max_size=num_rows)
@@ -124,6 +59,7 @@ def worlds(draw: st.DrawFn) -> World:
         cells={name: draw(some) for name in inputs},
         present={name: draw(there) for name in inputs},
         num_rows=num_rows,
+        shares=shares,
     )
 
 
@@ -175,7 +111,18 @@ def check_gradients(network: Network, world: World) -> None:
             assert torch.equal(gradient, clean[name]), name
 
 
+def check_dense_path(network: Network, world: World) -> None:
+    """In a graph that can not depend on who is absent every row is encoded: the same decisions and gradients."""
+    sparse, slopes = network(world.batch(world.rows)), gradients(network, world.batch(world.rows))
+    with patch("torch.compiler.is_compiling", lambda: True):
+        assert_close(network(nan_cells(world.batch(world.rows))), sparse)
+        found = gradients(network, nan_cells(world.batch(world.rows)))
+    for name, gradient in slopes.items():
+        assert ((found[name] - gradient).abs() <= CLOSE * gradient.abs().amax().clamp(min=1)).all(), name
+
+
 CHECKS = (
+    check_dense_path,
     check_batch_mates,
     check_training_mates,
     check_row_order,
@@ -240,43 +187,6 @@ def test_every_kind_of_every_room(room: str, kind: str) -> None:
             check(world.network(), world)
 
 
-def taken(world: World) -> World:
-    """What the fusion takes of a world: two of its inputs if not all, and the tasks that can join its streams."""
-    for inputs in (world.inputs, dict(list(world.inputs.items())[:2])):
-        tasks = [task for task in world.tasks if is_built(replace(world, inputs=inputs, tasks=[task]))]
-        if tasks:
-            return replace(world, inputs=inputs, tasks=tasks)
-    raise AssertionError(f"{world.rooms['fusion'].kind} takes neither three inputs nor two")
-
-
-def is_built(world: World) -> bool:
-    try:
-        world.network()
-    except SpecError:
-        return False
-    return True
-
-
-def full_world(**changes: Any) -> World:
-    """A number, a text and a category in five rows: one whole, one with a gap each, one empty."""
-    inputs = {"a": ("number", 0), "b": ("text", 0), "c": ("category", 0)}
-    inputs = changes.pop("inputs", inputs)
-    gaps = {
-        "a": [True, False, True, True, False],
-        "b": [True, True, False, True, False],
-        "c": [True, True, True, False, False],
-    }
-    rooms = {room: variants(room, next(iter(ROOMS[room])))[0] for room in ONE_ROOM}
-    fields: dict[str, Any] = {
-        "tasks": sorted(ROOMS["tasks"]),
-        "rooms": rooms,
-        "cells": {name: [3, 1, 9, 5, 7] for name in inputs},
-        "present": {name: gaps[name] for name in inputs},
-        "num_rows": 5,
-    }
-    return World(inputs=inputs, **(fields | changes))
-
-
 # --- each check can fail: a network with the mistake it is there to find
 
 
@@ -329,6 +239,14 @@ class HidesLate(PresentOnly):
         return Tokens(values, encoded.mask, cells.present)
 
 
+class BlanksNothing(PresentOnly):
+    """In a compiled graph it hides what comes of absent cells, but reads them."""
+
+    def dense(self, cells: Cells, keys: Any = None) -> Tokens:
+        encoded = self.encoder(cells.values)
+        return self.hide(Tokens(encoded.values, encoded.mask, cells.present), ~cells.present)
+
+
 class InGivenOrder(Network):
     """Takes the inputs as they come and gives the first a special part."""
 
@@ -366,6 +284,7 @@ def broken_order() -> Network:
         (check_input_order, broken_order),
         (check_absent_cells, lambda: broken_encoder(EncodesAll)),
         (check_gradients, lambda: broken_encoder(HidesLate)),
+        (check_dense_path, lambda: broken_encoder(BlanksNothing)),
     ],
     ids=[
         "batch mean",
@@ -375,6 +294,7 @@ def broken_order() -> Network:
         "order",
         "0 x NaN",
         "NaN hidden late",
+        "NaN in a dense graph",
     ],
 )
 def test_each_check_finds_its_mistake(check: Callable[[Network, World], None], network: Callable[[], Network]) -> None:
@@ -384,80 +304,3 @@ def test_each_check_finds_its_mistake(check: Callable[[Network, World], None], n
 
 def test_a_decision_that_is_clean_may_have_a_gradient_that_is_not() -> None:
     check_absent_cells(broken_encoder(HidesLate), full_world())
-
-
-# --- helpers
-
-
-def only(decisions: Mapping[str, Decision], rows: Sequence[int]) -> dict[str, Decision]:
-    return {
-        task: Decision(
-            one.output[rows],
-            {
-                name: Opinion(own.output[rows], own.features[rows], own.present[rows], own.weight[rows])
-                for name, own in one.opinions.items()
-            },
-            {name: output[rows] for name, output in one.singles.items()},
-        )
-        for task, one in decisions.items()
-    }
-
-
-def tensors(decisions: Mapping[str, Decision]) -> dict[str, Tensor]:
-    found = {}
-    for task, one in decisions.items():
-        found[task] = one.output
-        found |= {f"{task}/{name} alone": output for name, output in one.singles.items()}
-        for stream, own in one.opinions.items():
-            found |= {f"{task}/{stream}": own.output, f"{task}/{stream} features": own.features}
-            found |= {f"{task}/{stream} present": own.present.float(), f"{task}/{stream} weight": own.weight}
-    return found
-
-
-def assert_close(found: Mapping[str, Decision], wanted: Mapping[str, Decision]) -> None:
-    ours, theirs = tensors(found), tensors(wanted)
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        assert value.isfinite().all(), name
-        assert ours[name].shape == value.shape, name
-        assert ((ours[name] - value).abs() <= CLOSE * value.abs().clamp(min=1)).all(), name
-
-
-def assert_equal(found: Mapping[str, Decision], wanted: Mapping[str, Decision]) -> None:
-    ours, theirs = tensors(found), tensors(wanted)
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        assert torch.equal(ours[name], value), name
-
-
-def gradients(network: Network, batch: Mapping[str, Cells]) -> dict[str, Tensor]:
-    network.zero_grad(set_to_none=True)
-    losses = {task: decision.output.float().square().mean() for task, decision in network(batch).items()}
-    network.junction.total(losses).backward()
-    return {name: parameter.grad for name, parameter in network.named_parameters() if parameter.grad is not None}
-
-
-def nan_cells(batch: Mapping[str, Cells]) -> dict[str, Cells]:
-    return {name: replaced(cells, lambda value: torch.full_like(value, filler(value))) for name, cells in batch.items()}
-
-
-def filler(value: Tensor) -> float:
-    return float("nan") if value.is_floating_point() else 1 if value.dtype == torch.bool else -(2**40)
-
-
-def random_cells(batch: Mapping[str, Cells]) -> dict[str, Cells]:
-    generator = torch.Generator().manual_seed(3)
-
-    def random(value: Tensor) -> Tensor:
-        noise = 1e3 * torch.randn(value.shape, generator=generator)
-        return noise > 0 if value.dtype == torch.bool else noise.to(value.dtype)
-
-    return {name: replaced(cells, random) for name, cells in batch.items()}
-
-
-def replaced(cells: Cells, poison: Callable[[Tensor], Tensor]) -> Cells:
-    values = {}
-    for name, value in cells.values.items():
-        keep = cells.present.view(-1, *[1] * (value.dim() - 1))
-        values[name] = torch.where(keep, value, poison(value))
-    return Cells(values, cells.present)

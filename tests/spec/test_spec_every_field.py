@@ -69,6 +69,7 @@ INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
         {"column": "photo", "first": 4, "width": 4},
         {
             **common("photo", "print", "media/photo2.png"),
+            "separator": Change(";", {"column": "album"}, refused="names a file that is there"),
             "size": Change([6, 5]),
             "channels": Change(3),
             "crop": Change(0.4),
@@ -150,6 +151,21 @@ FUSION: dict[str, tuple[Document, dict[str, Change]]] = {
     "gated": ({"width": 8}, {"width": Change(6), "gates": Change("softmax"), **DROPOUT}),
     "film": ({"width": 8}, {"width": Change(6), "conditioned": Change("age"), **DROPOUT}),
     "deepset": ({"width": 8}, {"width": Change(6), "pool": Change("max"), "layers": Change(3), **DROPOUT}),
+    "bilinear": (
+        {"width": 8},
+        {"width": Change(6), "form": Change("mfb"), "rank": Change(2, {"form": "mfb"}), **DROPOUT},
+    ),
+    "tensor": (
+        {"width": 8},
+        {
+            "width": Change(6),
+            "narrow": Change(2),
+            "order": Change(1),
+            "most": Change(23, refused="fusion.most"),
+            **DROPOUT,
+        },
+    ),
+    "lowrank": ({"width": 8}, {"width": Change(6), "rank": Change(2), **DROPOUT}),
     "crossattention": ({"width": 8, "heads": 2}, {"pairs": Change([["age", "shop"]]), **ATTENDS}),
     "coattention": ({"width": 8, "heads": 2}, ATTENDS),
     "bottleneck": (
@@ -437,6 +453,7 @@ def row(folder: Path, number: int, chance: np.random.Generator) -> dict[str, Any
         "owner": number // 5,
         "part": ["train", "train", "valid", "test"][number % 4],
         **{name: f"media/{name}{number}.png" for name in ("photo", "print")},
+        "album": f"media/photo{number}.png|media/print{number}.png",
         **{name: f"media/{name}{number}.wav" for name in ("tone", "noise")},
         "note": ["Good", "good and cheap", "Bad", "late and cold"][int(chance.integers(4))],
         "shop": ["north", "south", "east"][int(chance.integers(3))],

@@ -7,7 +7,7 @@ import pytest
 
 from motet import balance, fusion, inputs, sharing, tasks
 from motet.core.component import ComponentSpec
-from motet.testing import check_balancer, check_fusion, check_input, check_sharing, check_task
+from motet.testing import check_balancer, check_fusion, check_input, check_sharing, check_task, check_throttle
 from motet.testing.examples import input_cells, task_labels
 
 
@@ -33,6 +33,14 @@ FUSIONS = with_variants(
     fusion.FiLM(conditioned="photo"),
     fusion.DeepSet(pool="mean", layers=1),
     fusion.DeepSet(pool="max"),
+    fusion.Bilinear(form="mlb", dropout=0.3),
+    fusion.Bilinear(form="mfb"),
+    fusion.Bilinear(form="mfh"),
+    fusion.Bilinear(form="mutan"),
+    fusion.Bilinear(form="block", width=7, rank=2),
+    fusion.Tensor(width=7, narrow=3, order=2, dropout=0.3),
+    fusion.Tensor(narrow=2, order=8),
+    fusion.LowRank(width=7, rank=1, dropout=0.3),
     fusion.CrossAttention(width=12, layers=2),
     fusion.CrossAttention(width=6, heads=2, pairs=(("age", "photo"), ("photo", "review"))),
     fusion.CoAttention(width=12, layers=2),
@@ -49,6 +57,17 @@ BALANCERS = with_variants(
     balance.MGDA(scale="convex"),
     balance.MGDA(scale="norm"),
     balance.MGDA(normalize="l2"),
+)
+
+
+THROTTLES = with_variants(
+    balance.AnyModalityBalancer,
+    balance.OGM(alpha=2.0, noise=False, from_epoch=3),
+    balance.PMR(momentum=0.9, entropy_epochs=50),
+    balance.Blend(weights="equal"),
+    balance.Blend(weights={"photo": 0.3}),
+    balance.Blend(every=1),
+    balance.Resample(warmup=1, scarce=0.5),
 )
 
 
@@ -77,6 +96,11 @@ def test_tasks(spec: tasks.TaskSpec) -> None:
 @pytest.mark.parametrize("spec", BALANCERS)
 def test_balancers(spec: balance.BalancerSpec) -> None:
     check_balancer(spec)
+
+
+@pytest.mark.parametrize("spec", THROTTLES)
+def test_throttles(spec: balance.ThrottleSpec) -> None:
+    check_throttle(spec)
 
 
 def test_a_kind_without_examples_says_where_to_add_them() -> None:

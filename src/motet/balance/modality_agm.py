@@ -20,6 +20,8 @@ WORST = -math.log(1e-8)
 """The largest loss of a row that is believed; the code bounds the probability of the true label by 1e-8."""
 MOST = 7.0
 """The largest exponent before alpha, as in the code for three inputs."""
+LARGEST = 100.0
+"""The largest exponent of a ratio: a loss far below zero must not overflow."""
 
 
 class AGM(ThrottleSpec):
@@ -92,11 +94,14 @@ class AGMThrottle(Throttle):
 
     def modulate(self, additions: Mapping[str, float]) -> dict[str, float]:
         """k_m of each input from what it adds to the loss now and has added so far; then this too is remembered."""
-        former = {name: mean for name, (mean, count) in self.history.lists().items() if count and name in additions}
-        now, best = _ratios(additions), _ratios(former)
+        if len(additions) < 2:
+            return {}
+        known = self.history.lists()
+        now, best = _ratios(additions), _ratios({name: known[name][0] for name in additions if known[name][1]})
         for name, addition in additions.items():
-            mean, count = self.history[name].tolist()
-            self.history[name].copy_(self.history[name].new_tensor([mean + (addition - mean) / (count + 1), count + 1]))
+            mean, count = known[name]
+            row = self.history[name]
+            row.copy_(row.new_tensor([mean + (addition - mean) / (count + 1), count + 1]))
         return {name: math.exp(self.alpha * min(best.get(name, 1.0) - now[name], MOST)) for name in sorted(additions)}
 
     def after_backward(self, parameters: Mapping[str, Sequence[nn.Parameter]], *, key: int) -> None:
@@ -127,4 +132,4 @@ def _ratios(additions: Mapping[str, float]) -> dict[str, float]:
     if count < 2:
         return dict.fromkeys(additions, 1.0)
     mean = sum(additions[name] for name in sorted(additions)) / count
-    return {name: math.exp(count / (count - 1) * (mean - additions[name])) for name in additions}
+    return {name: math.exp(min(count / (count - 1) * (mean - additions[name]), LARGEST)) for name in additions}

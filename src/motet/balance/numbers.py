@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from motet.nn.named import escape
@@ -36,10 +36,10 @@ class Numbers(nn.Module):
 
 
 class Means(nn.Module):
-    """The mean, for each name, of all numbers added since the last `clear`; those that are not finite are left out.
+    """The mean, for each name, of what was added since the last `clear`; numbers that are not finite are left out.
 
     >>> means = Means(["a", "b"])
-    >>> means.add("a", torch.tensor([1.0, 3.0, float("nan")]))
+    >>> means.add("a", torch.tensor([1.0, 3.0, float("nan"), 9.0]), torch.tensor([True, True, True, False]))
     >>> means.found()
     {'a': 2.0}
     """
@@ -48,11 +48,11 @@ class Means(nn.Module):
         super().__init__()
         self.sums = Numbers(names, start=(0.0, 0.0))
 
-    def add(self, name: str, values: Float[Tensor, "N"]) -> None:
-        """Take these in."""
-        finite = values.isfinite()
-        total = torch.where(finite, values.double(), 0.0).sum()
-        self.sums[name].add_(torch.stack([total, finite.sum().double()]))
+    def add(self, name: str, values: Float[Tensor, "N"], counted: Bool[Tensor, "N"]) -> None:
+        """Take in those that count."""
+        kept = counted & values.isfinite()
+        total = torch.where(kept, values.detach().double(), 0.0).sum()
+        self.sums[name].add_(torch.stack([total, kept.sum().double()]))
 
     def found(self) -> dict[str, float]:
         """The means there are: of the names for which anything was added."""

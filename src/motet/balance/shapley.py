@@ -39,7 +39,9 @@ def shapley(
         rest = [other for other in ordered if other != name]
         parts = [(weight, known(before | {name}), known(before)) for weight, before in steps(rest)]
         found[name] = {
-            task: sum((weight * (after[task] - before[task]) for weight, after, before in parts[1:]), _first(parts, task))
+            task: sum(
+                (weight * (after[task] - before[task]) for weight, after, before in parts[1:]), _first(parts, task)
+            )
             for task in sorted(parts[0][1])
         }
     return found

@@ -94,9 +94,16 @@ def present_cells(
         part = rows[start : start + _ROWS_AT_ONCE]
         cells = cells_of(table, names, rows=part, missing=missing, separator=separator)
         for cell, row in zip(cells, part.tolist(), strict=True):
-            if cell is None:
-                continue
-            try:
-                yield resolved(cell, fence, table.folder(row)) if media else cell
-            except CellError:
-                continue
+            found = _found(cell, fence, table.folder(row)) if media and cell is not None else cell
+            if found is not None:
+                yield found
+
+
+def _found(cell: object, fence: Fence, folder: Path) -> object | None:
+    """A media cell as its reader gets it, without what the fence refuses; None where nothing is left."""
+    try:
+        return resolved(cell, fence, folder)
+    except CellError as error:
+        if not isinstance(cell, Several) or error.place is None or len(cell.parts) == 1:
+            return None
+        return _found(cell.without(error.place), fence, folder)

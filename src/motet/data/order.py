@@ -1,7 +1,7 @@
 """In which order rows are visited: a function of seed and epoch alone."""
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from motet.core import seed as seeds
 
@@ -9,16 +9,25 @@ from motet.core import seed as seeds
 class Order:
     """Batches of rows, epoch by epoch; the last one of an epoch may be short.
 
-    `seed` None keeps the rows in their own order, for evaluation.
+    `seed` None keeps the rows in their own order, for evaluation. With `weights`, one per row, an epoch draws as many
+    rows as there are, each time any of them in proportion to its weight: some come twice, some wait for another epoch.
 
     >>> [len(batch) for batch in Order(np.arange(5), batch_size=2, seed=0).batches(epoch=3)]
     [2, 2, 1]
     """
 
-    def __init__(self, rows: Int64[np.ndarray, "rows"] | int, *, batch_size: int, seed: int | None) -> None:
+    def __init__(
+        self,
+        rows: Int64[np.ndarray, "rows"] | int,
+        *,
+        batch_size: int,
+        seed: int | None,
+        weights: Float64[np.ndarray, "rows"] | None = None,
+    ) -> None:
         self.rows = np.arange(rows) if isinstance(rows, int) else np.asarray(rows, dtype=np.int64)
         self.batch_size = batch_size
         self._seed = seed
+        self._share = None if weights is None else weights / weights.sum()
 
     def __len__(self) -> int:
         """How many batches an epoch has."""
@@ -28,5 +37,9 @@ class Order:
         """The batches of one epoch."""
         rows = self.rows
         if self._seed is not None:
-            rows = rows[seeds.generator(self._seed, "order", epoch).permutation(len(rows))]
+            chance = seeds.generator(self._seed, "order", epoch)
+            if self._share is None:
+                rows = rows[chance.permutation(len(rows))]
+            else:
+                rows = rows[chance.choice(len(rows), size=len(rows), p=self._share)]
         return [rows[start : start + self.batch_size] for start in range(0, len(rows), self.batch_size)]

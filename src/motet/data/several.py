@@ -32,7 +32,8 @@ class Several:
 
     def without(self, place: int) -> "Several":
         """The same but for one part."""
-        return Several(*(one[:place] + one[place + 1 :] for one in (self.parts, self.labels)))
+        after = place + 1
+        return Several(self.parts[:place] + self.parts[after:], self.labels[:place] + self.labels[after:])
 
 
 def cells_of(

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from motet.fusion.base import Fusion, FusionSpec
+from motet.fusion.bilinear import Bilinear, BilinearFusion
 from motet.fusion.bottleneck import Bottleneck, BottleneckFusion
 from motet.fusion.coattention import CoAttention, CoAttentionFusion
 from motet.fusion.concat import Concat, ConcatFusion
@@ -15,8 +16,10 @@ from motet.fusion.gated import Gated, GatedFusion
 from motet.fusion.hybrid import Hybrid, HybridFusion
 from motet.fusion.joint import Joint
 from motet.fusion.late import Late, LateFusion
+from motet.fusion.lowrank import LowRank, LowRankFusion
 from motet.fusion.mapconcat import MapConcatFusion
 from motet.fusion.perceiver import Perceiver, PerceiverFusion
+from motet.fusion.tensor import Tensor, TensorFusion
 from motet.fusion.transformer import Transformer, TransformerFusion
 from motet.fusion.weighted import Weighted, WeightedFusion
 
@@ -24,6 +27,8 @@ AnyFusion = Annotated[Joint | Hybrid | Late, Field(discriminator="kind")]
 
 __all__ = [
     "AnyFusion",
+    "Bilinear",
+    "BilinearFusion",
     "Bottleneck",
     "BottleneckFusion",
     "CoAttention",
@@ -44,9 +49,13 @@ __all__ = [
     "HybridFusion",
     "Late",
     "LateFusion",
+    "LowRank",
+    "LowRankFusion",
     "MapConcatFusion",
     "Perceiver",
     "PerceiverFusion",
+    "Tensor",
+    "TensorFusion",
     "Transformer",
     "TransformerFusion",
     "Weighted",

@@ -27,9 +27,7 @@ class LowRank(FusionSpec):
     """
 
     kind: Literal["lowrank"] = "lowrank"
-    paper: ClassVar[str] = (
-        "Liu et al., Efficient Low-rank Multimodal Fusion with Modality-Specific Factors, ACL 2018"
-    )
+    paper: ClassVar[str] = "Liu et al., Efficient Low-rank Multimodal Fusion with Modality-Specific Factors, ACL 2018"
     width: int = Field(default=128, gt=0, description="Width of the fused vector.")
     rank: int = Field(default=4, gt=0, description="How many products of factors are summed.")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout on the fused vector.")
@@ -44,10 +42,9 @@ class LowRankFusion(Fusion):
 
     An absent input's factor is exactly 1: it leaves the product. In a row without any input h is `sum_r w_r + b`.
 
-    For x of unit variance each factor begins with a second moment of 1, and so does a product of any number of them: the
-    weights of x give 1/(M+1) of it, the weight of the 1 in `[x_m; 1]` the rest, so that products begin mostly of low
-    order. With factors as Xavier begins them, as in the paper's code, the products of eight inputs vanish. w_r begins as
-    `1/sqrt(rank)`.
+    For x of unit variance each factor begins with a second moment of 1, and so does a product of any number: the
+    weights of x give 1/(M+1) of it and that of the 1 in `[x_m; 1]` the rest, so that a product of many begins as one of
+    few. With factors that begin as in the paper's code (Xavier) the products of eight inputs vanish.
 
     Liu et al., ACL 2018. Deviations: how weights begin, and absent inputs, of which the paper does not speak.
 
@@ -76,7 +73,7 @@ class LowRankFusion(Fusion):
     def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
         """One stream, present where any input is."""
         factors = [self._factor(name, tokens[name]) for name in self.inputs]
-        products = reduce(mul, factors).unflatten(1, (self.rank, -1))
+        products = reduce(mul, factors).reshape(-1, self.rank, self.output_width)
         fused = self.dropout((self.weight[:, None] * products).sum(dim=1) + self.bias)
         return {"joint": Fused(fused, presence(tokens).any(dim=1), fused.new_ones(fused.shape[0]))}
 

@@ -44,14 +44,14 @@ class BagPreparation(Preparation):
         items = [self._read(part, place) for place, part in enumerate(parts_of(cell))]
         if not items:
             raise CellError("a list without anything in it")
-        return np.stack(sorted(items, key=lambda item: item.tobytes()))
+        return np.stack([items[index] for index in sorted(range(len(items)), key=lambda one: items[one].tobytes())])
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """A variation of each part by itself."""
         return np.stack([self.part.augment(part, generator) for part in item])
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """The tensors of the parts, `[n, K, ...]`, zeros behind the end of a bag; `there [n, K]` says which are real."""
+        """The tensors of the parts, `[n, K, ...]`, zeros behind the end of a bag, and `there [n, K]`, the real ones."""
         there = torch.arange(max(map(len, items))) < torch.tensor(list(map(len, items)))[:, None]
         parts = self.part.batch([part for item in items for part in item])
         return {name: _padded(value, there) for name, value in parts.items()} | {THERE: there}
@@ -88,7 +88,8 @@ class BagEncoder(Encoder):
         parts = {name: value.flatten(0, 1) for name, value in values.items() if name != THERE}
         whole = torch.compiler.is_compiling() or bool(there.all())
         encoded = self._encode(parts, there) if whole else self._scattered(parts, there)
-        x, mask = encoded.values.unflatten(0, there.shape), encoded.mask.unflatten(0, there.shape) & there[:, :, None]
+        x, mask = (one.reshape(*there.shape, *one.shape[1:]) for one in (encoded.values, encoded.mask))
+        mask = mask & there[:, :, None]
         return Tokens(hide(x, mask).flatten(1, 2), mask.flatten(1, 2), there.any(dim=1))
 
     def _encode(self, parts: Mapping[str, Tensor], there: Bool[Tensor, "N K"], chosen: Tensor | None = None) -> Tokens:

@@ -10,15 +10,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motet.core.flow import Cells
 from motet.model.network import Network
 
-PRESENT, MASK = "present", "mask"
-SHORTEST = 8
-"""Sequences are padded to so many places: the strided layers of a graph hold from some small length on."""
+PRESENT = "present"
+REAL = ("mask", "there")
+"""What an input may call the tensor `[B, T]` that says which of its places are real."""
 
 
 class Exportable(nn.Module):
@@ -44,8 +43,6 @@ class Exportable(nn.Module):
 def flat(inputs: Mapping[str, Cells]) -> dict[tuple[str, str], Tensor]:
     """What an exported network takes, in its order: of each input its tensors, sorted by name, then who has it.
 
-    Sequences, the inputs with a tensor `mask [B, T]`, are padded to 8 places where they are shorter.
-
     >>> number = Cells({"features": torch.zeros(2, 3)}, torch.tensor([True, False]))
     >>> list(flat({"size": number, "age": number}))
     [('age', 'features'), ('age', 'present'), ('size', 'features'), ('size', 'present')]
@@ -53,7 +50,7 @@ def flat(inputs: Mapping[str, Cells]) -> dict[tuple[str, str], Tensor]:
     return {
         (name, part): tensor
         for name in sorted(inputs)
-        for part, tensor in [*sorted(_padded(inputs[name]).items()), (PRESENT, inputs[name].present)]
+        for part, tensor in [*sorted(inputs[name].values.items()), (PRESENT, inputs[name].present)]
     }
 
 
@@ -68,20 +65,22 @@ def exportable(
     from torch.export import Dim
 
     device = next(network.parameters()).device
-    tensors = {name: _several(tensor).to(device) for name, tensor in flat(inputs).items()}
+    example = {name: _several(cells) for name, cells in inputs.items()}
+    tensors = {name: _own(tensor.to(device)) for name, tensor in flat(example).items()}
     module = Exportable(copy.deepcopy(network), names=tuple(tensors)).eval()
     shapes = tuple(
-        {0: Dim.DYNAMIC, 1: Dim.AUTO} if _is_sequence(inputs[name], part) else {0: Dim.DYNAMIC}
+        {0: Dim.DYNAMIC, 1: Dim.AUTO} if _has_places(example[name], part) else {0: Dim.DYNAMIC}
         for name, part in tensors
     )
     return module, tuple(tensors.values()), (shapes,)
 
 
 def export(network: Network, inputs: Mapping[str, Cells]) -> "torch.export.ExportedProgram":
-    """The graph of a network, with a copy of its weights, made at an example batch of any one or more rows.
+    """The graph of a network in evaluation mode, with a copy of its weights, made at an example batch of any size.
 
     Whether an input is present is an argument like any other; the content of absent cells does not matter, NaN
-    included. Recurrent layers keep their length free where this torch has the means; `range_constraints` tells.
+    included. `range_constraints` tells how long sequences may be: a transformer ends at its last learned place. A GRU
+    stays one operation; what takes it apart (`run_decompositions`, and what lowers a program) fixes its length anew.
     """
     module, arguments, shapes = exportable(network, inputs)
     with torch.no_grad(), _free_recurrent_lengths(), warnings.catch_warnings():
@@ -89,22 +88,31 @@ def export(network: Network, inputs: Mapping[str, Cells]) -> "torch.export.Expor
         return torch.export.export(module, arguments, dynamic_shapes=shapes)
 
 
-def _is_sequence(cells: Cells, part: str) -> bool:
-    mask, tensor = cells.values.get(MASK), cells.values.get(part)
-    return mask is not None and tensor is not None and tensor.shape[:2] == mask.shape
+def _has_places(cells: Cells, part: str) -> bool:
+    """Whether a tensor is `[B, T, ...]`, with others that say which of T are real."""
+    shapes = {mask: cells.values[mask].shape for mask in REAL if mask in cells.values}
+    return part in cells.values and cells.values[part].shape[:2] in shapes.values()
 
 
-def _padded(cells: Cells) -> dict[str, Tensor]:
-    def padded(tensor: Tensor) -> Tensor:
-        missing = max(0, SHORTEST - tensor.shape[1])
-        return F.pad(tensor, [*[0, 0] * (tensor.dim() - 2), 0, missing])
-
-    return {part: padded(value) if _is_sequence(cells, part) else value for part, value in cells.values.items()}
+def _several(cells: Cells) -> Cells:
+    """At least two rows and two places, blank if need be: torch takes a size of 1 for one that never changes."""
+    return Cells({part: _grown(cells, part) for part in cells.values}, _doubled(cells.present))
 
 
-def _several(tensor: Tensor) -> Tensor:
-    """An example of one row is doubled: torch takes a size of 1 for one that never changes."""
-    return torch.cat([tensor, tensor]) if len(tensor) == 1 else tensor
+def _grown(cells: Cells, part: str) -> Tensor:
+    tensor = cells.values[part]
+    if _has_places(cells, part) and tensor.shape[1] == 1:
+        tensor = torch.cat([tensor, torch.zeros_like(tensor)], dim=1)
+    return _doubled(tensor)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """In memory of its own: of a view torch would remember the whole."""
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _doubled(tensor: Tensor) -> Tensor:
+    return torch.cat([tensor, tensor]) if tensor.shape[0] == 1 else tensor
 
 
 @contextlib.contextmanager

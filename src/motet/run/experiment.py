@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 import yaml
 
 from motet.artifact import Bundle, write_bundle, write_file
@@ -78,7 +80,8 @@ def train(prepared: Prepared, network: Network, *, out: Path, resume: bool, prog
     """Train the experiment's network in place, from its newest checkpoint when resuming."""
     fitted, spec = prepared.fitted, prepared.fitted.experiment.training
     network.to(pick_device(spec.device))
-    order = Order(fitted.splits.train, batch_size=int(spec.batch_size), seed=spec.seed)
+    weights = _row_weights(prepared, network)
+    order = Order(fitted.splits.train, batch_size=int(spec.batch_size), seed=spec.seed, weights=weights)
     baseline = priors(prepared)
     start_from_priors(network, baseline)
 
@@ -134,6 +137,15 @@ def save(prepared: Prepared, network: Network, folder: Path) -> None:
             weights=network.state_dict(),
         ),
     )
+
+
+def _row_weights(prepared: Prepared, network: Network) -> np.ndarray | None:
+    """How often the throttle wants each training row, from the inputs it has."""
+    store, rows = prepared.dataset.store, prepared.fitted.splits.train
+    places = store.places(rows)
+    present = {name: torch.from_numpy(store.columns[name].present[places]) for name in sorted(prepared.fitted.inputs)}
+    weights = network.throttle.row_weights(present)
+    return None if weights is None else weights.double().numpy()
 
 
 def _calibrated(prepared: Prepared, network: Network) -> Prepared:

@@ -37,8 +37,7 @@ def shower(fitted: Fitted) -> Callable[[int], Sequence[Shown]]:
             )[0]
             if cell is None:
                 continue
-            labels, parts = (cell.labels, cell.parts) if isinstance(cell, Several) else ((name,), (cell,))
-            for label, part in list(zip(labels, parts, strict=True))[:MOST_PARTS]:
+            for label, part in _parts(name, cell):
                 try:
                     source = fence.resolve(part, fitted.table.folder(row)) if column.media else part
                     shown.append(_shown(label, fitted.inputs[name][0].shown_as, source))
@@ -47,6 +46,13 @@ def shower(fitted: Fitted) -> Callable[[int], Sequence[Shown]]:
         return shown
 
     return show
+
+
+def _parts(name: str, cell: object) -> list[tuple[str, object]]:
+    """The first of several media under their own labels, or the cell under the input's name."""
+    if not isinstance(cell, Several):
+        return [(name, cell)]
+    return list(zip(cell.labels, cell.parts, strict=True))[:MOST_PARTS]
 
 
 def _shown(name: str, shown_as: str, source: object) -> Shown:

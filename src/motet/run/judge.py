@@ -95,15 +95,21 @@ def single_scores(prepared: Prepared, collected: Collected) -> dict[str, dict[st
     return scores
 
 
+@torch.no_grad()
 def mean_losses(network: Network, collected: Collected) -> dict[str, dict[str, float]]:
-    """By input and task, the mean loss of the single-input heads; of the joint decisions under the empty name."""
+    """By input and task, the mean loss of the single-input heads; of the joint decisions under the empty name.
+
+    They are the losses of training: a joint decision is judged by its rule. NaN where no row counts.
+    """
     losses: dict[str, dict[str, float]] = {}
+    device = next(network.parameters()).device
     for task, heads in collected.singles.items():
         labelled = collected.labelled[task]
         target = {"target": collected.targets[task]}
         for name, output in {"": collected.outputs[task], **heads}.items() if heads else ():
             rows = labelled & collected.present[name] if name else labelled
-            loss = network.tasks[task].loss(output, Cells(target, rows)).sum() / rows.sum()
+            judged = network.tasks[task].loss if name else network.rules[task].loss
+            loss = judged(output.to(device), Cells(target, rows).to(device)).sum() / rows.sum()
             losses.setdefault(name, {})[task] = float(loss)
     return losses
 

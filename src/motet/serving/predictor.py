@@ -128,8 +128,8 @@ def _near(column: str, spare: Sequence[str]) -> str:
 
 
 def _with_absent_inputs(table: Table, columns: dict[str, Column]) -> tuple[Table, dict[str, Column]]:
-    """An input that lacks one of its columns is absent in every row, but for one that has a medium in each; a table that
-    has none of them all is another table.
+    """An input that lacks a column is absent in every row, unless each holds a medium of its own; a table that has none
+    of all these columns is another table.
     """
     names = list(dict.fromkeys(name for column in columns.values() for name in column.names))
     if not set(names) & set(table.column_names):

@@ -10,6 +10,7 @@ import yaml
 
 from motet.core.errors import CellError
 from motet.data import Fence, Table
+from motet.data.schema import SEPARATOR
 from motet.spec.choose import Choice, Choices, choose
 from motet.spec.registry import ROOMS
 
@@ -77,14 +78,13 @@ def media_root(table: Table, columns: Sequence[str]) -> Path | None:
     folders = set()
     for column in columns:
         for row, cell in enumerate(table.cells((column,))):
-            if not isinstance(cell, str):
-                continue
-            try:
-                path = fence.resolve(cell, table.folder(row))
-            except CellError:  # `motet check` names it
-                continue
-            assert isinstance(path, Path)
-            folders.add(path.parent)
+            for part in cell.split(SEPARATOR) if isinstance(cell, str) else ():
+                try:
+                    path = fence.resolve(part.strip(), table.folder(row))
+                except CellError:  # `motet check` names it
+                    continue
+                assert isinstance(path, Path)
+                folders.add(path.parent)
     return Path(os.path.commonpath(folders)) if folders else None
 
 

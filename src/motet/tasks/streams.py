@@ -53,10 +53,14 @@ def mean_of_logits(
 
 
 def _stacked(outputs: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Outputs `[S, B, ...]`, with 0 where the weight is 0, and weights `[S, B, 1...]` that broadcast to them."""
+    """Outputs `[S, B, ...]`, with 0 where the weight is 0, and weights `[S, B, 1...]` that broadcast to them.
+
+    In float32, or in float64 where they are that.
+    """
     names = sorted(outputs)
-    output = torch.stack([outputs[name].float() for name in names])
-    weight = torch.stack([weights[name].float() for name in names])
+    output = torch.stack([outputs[name] for name in names])
+    output = output.to(torch.promote_types(output.dtype, torch.float32))
+    weight = torch.stack([weights[name].to(output.dtype) for name in names])
     weight = weight.reshape(*weight.shape, *[1] * (output.ndim - 2))
     return torch.where(weight > 0, output, 0.0), weight
 

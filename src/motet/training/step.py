@@ -84,10 +84,15 @@ def train_step(
 def _backward(
     network: Network, losses: Mapping[str, Tensor], added: Mapping[str, Tensor], priorities: Mapping[str, float]
 ) -> None:
-    finite = [term for term in added.values() if math.isfinite(term.item())]
     with contextlib.suppress(RunError):  # no loss is finite: the junction has counted it, and nothing moves
         total = network.junction.total(losses, priorities=priorities)
-        sum(finite, start=total).backward()  # type: ignore[no-untyped-call]
+        sum(_finite(added), start=total).backward()  # type: ignore[no-untyped-call]
+
+
+def _finite(terms: Mapping[str, Tensor]) -> list[Tensor]:
+    """Those that are, with one look at the device."""
+    looked_at = torch.stack([term.detach() for term in terms.values()]).isfinite().tolist() if terms else []
+    return [term for term, finite in zip(terms.values(), looked_at, strict=True) if finite]
 
 
 def _penalties(network: Network) -> dict[str, Tensor]:
