@@ -20,6 +20,7 @@ from motet.serving.write import write_predictions
 from motet.spec import Experiment, override, read_document
 from motet.spec import listing as spec_listing
 from motet.spec import load as load_spec
+from motet.study import stacking
 from motet.training import Progress, Quiet
 
 
@@ -75,9 +76,9 @@ def fit(
         experiment = override(document, changes)
     progress = progress or Quiet()
     try:
-        outcome: Outcome = run_experiment(
-            load_spec(experiment), out=Path(out), base=base, resume=resume, progress=progress
-        )
+        spec, folder = load_spec(experiment), Path(out)
+        ready = stacking(spec, out=folder, progress=progress)
+        outcome: Outcome = run_experiment(spec, out=folder, base=base, resume=resume, progress=progress, ready=ready)
     finally:
         progress.close()
     return Run(outcome.folder, outcome.report, outcome.already_done)

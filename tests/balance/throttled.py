@@ -64,11 +64,19 @@ def batch(num_rows: int = 12, *, seed: int = 0, absent: Sequence[str] = (), labe
     return Batch(features, cells, torch.arange(num_rows) + 100 * seed)
 
 
-def step(net: Network, batches: Sequence[Batch], *, number: int = 0, lr: float = 0.0) -> StepResult:
+def step(
+    net: Network, batches: Sequence[Batch], *, number: int = 0, lr: float = 0.0, precision: str = "float32"
+) -> StepResult:
     """One step of plain descent; with rate 0 only the gradients are of interest."""
-    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
-    narrowed = [narrow(net, one) for one in batches]
-    return train_step(net, optimizer, narrowed, priorities=dict.fromkeys(net.heads, 1.0), seed=0, step=number)
+    return train_step(
+        net,
+        torch.optim.SGD(net.parameters(), lr=lr),
+        [narrow(net, one) for one in batches],
+        priorities=dict.fromkeys(net.heads, 1.0),
+        seed=0,
+        step=number,
+        precision=precision,
+    )
 
 
 def narrow(net: Network, one: Batch) -> Batch:

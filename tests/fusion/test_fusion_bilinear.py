@@ -213,6 +213,20 @@ def test_the_content_of_an_absent_input_changes_no_bit(form: str, filler: float)
     assert all(torch.equal(*pair) for pair in zip(learned(fusion, tokens), learned(fusion, spoilt), strict=True))
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_rows_without_a_pair_leave_the_product_alone_in_half_precision_too(form: str) -> None:
+    """At 0 the slope of the normalisation is more than float16 holds, and times 0 it would be NaN."""
+    fusion = built(form, width=128).half()
+    tokens = {
+        name: Tokens(one.values.half(), one.mask, one.present)
+        for name, one in rows(torch.tensor([[True, False], [False, True], [False, False]]), num_rows=3).items()
+    }
+    gradients = learned(fusion, tokens)[1:]
+    for (name, _), gradient in zip(fusion.named_parameters(), gradients, strict=True):
+        assert gradient.isfinite().all(), name
+        assert bool(gradient.any()) != name.startswith("product."), name
+
+
 def learned(fusion: Fusion, tokens: Mapping[str, Tokens]) -> list[Tensor]:
     fused = fusion(tokens)["joint"].pooled
     return [fused, *torch.autograd.grad(fused.square().sum(), list(fusion.parameters()))]

@@ -35,7 +35,7 @@ def triple(num_rows: int, generator: torch.Generator) -> Rows:
 @cache
 def accuracies(spec: FusionSpec, make_rows: MakeRows) -> tuple[float, ...]:
     num_rows = ROWS[make_rows.__name__]
-    return tuple(accuracy(spec, make_rows, seed=seed, steps=250, num_rows=num_rows) for seed in SEEDS)
+    return tuple(accuracy(spec, make_rows, seed=seed, steps=200, num_rows=num_rows) for seed in SEEDS)
 
 
 def lead(spec: FusionSpec, make_rows: MakeRows, *, over: Sequence[FusionSpec]) -> float:
@@ -52,7 +52,7 @@ def lead(spec: FusionSpec, make_rows: MakeRows, *, over: Sequence[FusionSpec]) -
         pytest.param(Bilinear(width=WIDTH, form="mfb"), agreement, 0.06, id="bilinear, mfb"),
         pytest.param(Bilinear(width=WIDTH, form="mfh"), agreement, 0.03, id="bilinear, mfh"),
         pytest.param(Bilinear(width=WIDTH, form="mutan"), agreement, 0.05, id="bilinear, mutan"),
-        pytest.param(Bilinear(width=WIDTH, form="block"), agreement, 0.06, id="bilinear, block"),
+        pytest.param(Bilinear(width=WIDTH, form="block", rank=4), agreement, 0.06, id="bilinear, block"),
         pytest.param(Tensor(width=WIDTH, narrow=12), agreement, 0.06, id="tensor of two"),
         pytest.param(Tensor(width=WIDTH), triple, 0.12, id="tensor of three"),
         pytest.param(LowRank(width=WIDTH), agreement, 0.06, id="lowrank of two"),
@@ -64,4 +64,4 @@ def test_the_product_beats_concat(spec: FusionSpec, make_rows: MakeRows, margin:
 
 
 def test_a_product_of_three_is_not_seen_by_those_of_two() -> None:
-    assert lead(Tensor(width=WIDTH), triple, over=[Tensor(width=WIDTH, order=order) for order in (1, 2)]) > 0.08
+    assert lead(Tensor(width=WIDTH), triple, over=[Tensor(width=WIDTH, order=2)]) > 0.08

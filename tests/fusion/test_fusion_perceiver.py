@@ -29,7 +29,7 @@ def by_hand(fusion: PerceiverFusion, row: dict[str, Tensor]) -> Tensor:
         x = x + perceptron(norm(x, fusion.read.mlp_norm), fusion.read.mlp)
     for block in fusion.blocks:
         x = self_block(x, block)
-    return norm(cross_block(fusion.query, x, fusion.answer), fusion.norm)[0]
+    return norm(x, fusion.norm).mean(dim=0)
 
 
 @pytest.mark.parametrize(("latents", "layers"), [(3, 1), (2, 2)])
@@ -57,7 +57,7 @@ def test_a_row_without_inputs_falls_back_on_the_latents() -> None:
 def test_latents_start_apart_or_they_would_all_read_the_same() -> None:
     torch.manual_seed(0)
     latents = Perceiver(width=8).build({"a": 2}).latents
-    assert torch.pdist(latents).min() > 1
+    assert torch.pdist(latents).min() > 0.3
 
 
 def test_one_latent_would_leave_nothing_to_choose_from() -> None:

@@ -12,6 +12,7 @@ from motet.core.flow import Tokens
 from motet.fusion import Concat, ConcatFusion, Hybrid, Late, LateFusion, Weighted, WeightedFusion
 from motet.fusion.shares import DecisionShares, simplex
 from motet.nn import row_keys
+from motet.spec import load
 
 WIDTHS = {"photo": 3, "age": 2}
 
@@ -146,6 +147,66 @@ def test_auxiliary_is_there_for_the_training_step() -> None:
     assert Late(auxiliary=0.3).build(WIDTHS).auxiliary == 0.3
     assert Hybrid(auxiliary=0.2).build(WIDTHS).auxiliary == 0.2
     assert Concat().build(WIDTHS).auxiliary == 0.0
+
+
+@pytest.mark.parametrize("kind", [Late, Hybrid])
+def test_the_rule_of_the_decision_is_there_for_the_tasks(kind: type[Late] | type[Hybrid]) -> None:
+    assert kind().build(WIDTHS).rule == "mean"
+    assert kind(rule="product").build(WIDTHS).rule == "product"
+
+
+@pytest.mark.parametrize(
+    ("spec", "auxiliary"),
+    [
+        (Late(), 0.0),
+        (Late(rule="product"), 0.0),
+        (Late(rule="uncertainty"), 1.0),
+        (Late(rule="evidential"), 1.0),
+        (Late(rule="stacking"), 1.0),
+        (Late(separate=True), 1.0),
+        (Late(rule="evidential", auxiliary=0.0), 0.0),
+        (Hybrid(rule="product"), 0.0),
+        (Hybrid(rule="uncertainty"), 1.0),
+        (Hybrid(rule="evidential", auxiliary=0.3), 0.3),
+    ],
+)
+def test_auxiliary_left_out_is_what_the_rule_needs_and_is_written_down(spec: Late | Hybrid, auxiliary: float) -> None:
+    assert spec.model_dump()["auxiliary"] == auxiliary
+    assert type(spec).model_validate_json(spec.model_dump_json()) == spec
+    assert spec.build(WIDTHS).auxiliary == auxiliary
+
+
+def test_separate_is_there_for_the_network() -> None:
+    assert Late(separate=True).build(WIDTHS).separate
+    assert not Late(rule="stacking").build(WIDTHS).separate
+    assert not Hybrid().build(WIDTHS).separate
+
+
+def test_separate_models_can_not_do_without_their_own_losses() -> None:
+    with pytest.raises(ValidationError, match="`auxiliary` can not be 0"):
+        Late(separate=True, auxiliary=0.0)
+
+
+@pytest.mark.parametrize("weights", ["learned", {"photo": 1.0, "age": 2.0}])
+@pytest.mark.parametrize("fusion", [{"kind": "late", "rule": "stacking"}, {"kind": "hybrid", "rule": "uncertainty"},
+                                    {"kind": "late", "rule": "evidential"}])  # fmt: skip
+def test_weights_are_refused_with_a_rule_that_would_not_heed_them(
+    fusion: dict[str, str], weights: str | dict[str, float]
+) -> None:
+    document = {"data": "table.csv", "inputs": {"age": "number"}, "tasks": {"price": "regression"}}
+    with pytest.raises(SpecError, match=f"rule {fusion['rule']} finds .* so `weights` would say nothing"):
+        load({**document, "fusion": {**fusion, "weights": weights}})
+
+
+def test_folds_are_those_of_stacking() -> None:
+    assert Late(rule="stacking", folds=3).folds == 3
+    with pytest.raises(ValidationError, match="`folds` says nothing at rule mean"):
+        Late(folds=3)
+
+
+def test_a_hybrid_is_not_stacked() -> None:
+    with pytest.raises(ValidationError, match="'mean', 'product', 'uncertainty' or 'evidential'"):
+        Hybrid(rule="stacking")
 
 
 @pytest.mark.parametrize("spec", [Concat(width=4, dropout=0.5), Weighted(width=4, dropout=0.5)])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import motet
 from motet import balance, fusion, inputs, sharing, tasks
-from motet.core.errors import BundleError, SpecError
+from motet.core.errors import BundleError, DataError, SpecError
 from motet.core.flow import Batch, Cells
 from motet.inputs.base import InputSpec
 from motet.model import Network, assemble
@@ -98,7 +98,7 @@ def test_what_is_absent_in_one_is_encoded_in_the_other() -> None:
     net, cells = network().eval(), vectors()
     tokens = net.encode({"back": Cells({"vector": poison}, ~THERE), "front": Cells(cells.values, there)})
     whole = net.encode({"back": cells, "front": cells})
-    assert torch.equal(tokens["front"].values[there], whole["front"].values[there])
+    torch.testing.assert_close(tokens["front"].values[there], whole["front"].values[there])
     assert tokens["back"].values.isfinite().all()
 
 
@@ -149,10 +149,11 @@ def test_a_throttle_is_told_of_the_owners_parameters_for_both() -> None:
 
 def test_two_photos_of_a_row_share_no_dropout_mask() -> None:
     net, cells, keys = network().train(), vectors(), keys_of(torch.arange(4), 0)
-    net.encoders["front"].encoder.mlp.layers[2].p = 0.5
     tokens = net.encode({"back": cells, "front": cells}, keys)
     assert not torch.isclose(tokens["back"].values, tokens["front"].values).all()
-    alone = network(shared=False).train().encode({"back": cells, "front": cells}, keys)
+    apart = network(shared=False).train()
+    apart.encoders["front"].load_state_dict(net.encoders["front"].state_dict())
+    alone = apart.encode({"back": cells, "front": cells}, keys)
     assert torch.equal(tokens["front"].values, alone["front"].values), "the owner draws as if nobody shared"
     again = net.encode({"back": cells, "front": vectors(seed=9)}, keys)
     assert torch.equal(tokens["back"].values, again["back"].values), "what one draws depends on the other"
@@ -242,41 +243,64 @@ def test_a_bundle_whose_inputs_share_in_vain_is_refused(run: Any, tmp_path: Path
 
 def test_an_input_that_shares_needs_cells_of_its_own(tmp_path: Path) -> None:
     rows = [row | {"b": None} for row in ROWS]
-    with pytest.raises(motet.DataError, match=r"inputs\.back \(column 'b'\): no training row has it"):
+    with pytest.raises(DataError, match=r"inputs\.back \(column 'b'\): no training row has it"):
         motet.fit(document() | {"data": rows}, out=tmp_path / "run")
 
 
-def test_pictures_of_two_columns_are_one_size(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`front0.png` and `back0.png` to 23, the latter twice as large."""
     from PIL import Image
 
-    chance = np.random.default_rng(0)
+    folder, chance = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     for name, side in (("front", 10), ("back", 20)):
         for index in range(24):
-            Image.fromarray(chance.integers(0, 255, (side, side), dtype=np.uint8)).save(tmp_path / f"{name}{index}.png")
+            Image.fromarray(chance.integers(0, 255, (side, side), dtype=np.uint8)).save(folder / f"{name}{index}.png")
+    return folder
+
+
+def of_pictures(folder: Path, rows: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    return {
+        "data": {"train": rows, "root": str(folder)},
+        "inputs": {
+            "front": {"kind": "image", "first": 4, "width": 4, **fields},
+            "back": {"kind": "image", "share": "front"},
+        },
+        "tasks": {"sold": "binary"},
+        "training": {"epochs": 1},
+    }
+
+
+def test_pictures_of_two_columns_are_one_size(pictures: Path, tmp_path: Path) -> None:
     rows = [
         {
-            "front": str(tmp_path / f"front{index}.png"),
-            "back": str(tmp_path / f"back{index}.png") if index % 3 else None,
+            "front": str(pictures / f"front{index}.png"),
+            "back": str(pictures / f"back{index}.png") if index % 3 else None,
             "sold": index % 2,
         }
         for index in range(24)
     ]
-    made = motet.fit(
-        {
-            "data": {"train": rows, "root": str(tmp_path)},
-            "inputs": {
-                "front": {"kind": "image", "first": 4, "width": 4},
-                "back": {"kind": "image", "share": "front"},
-            },
-            "tasks": {"sold": "binary"},
-            "training": {"epochs": 1},
-        },
-        out=tmp_path / "run",
-    )
+    made = motet.fit(of_pictures(pictures, rows), out=tmp_path / "run")
     sizes = {name: spec.size for name, (spec, _) in made.model.inputs.items()}
     assert sizes["front"] == sizes["back"]
     assert 10 <= sizes["front"][0] <= 20
     assert len(made.model.predict(rows[:3])) == 3
+
+
+def test_cells_are_read_as_the_owner_says(pictures: Path, tmp_path: Path) -> None:
+    """Where the owner's cells are divided by a semicolon, so are those of an input that shares."""
+    rows = [
+        {
+            "front": str(pictures / f"front{index}.png"),
+            "back": ";".join(str(pictures / f"back{(index + more) % 24}.png") for more in range(1 + index % 2)),
+            "sold": index % 2,
+        }
+        for index in range(24)
+    ]
+    made = motet.fit(of_pictures(pictures, rows, separator=";"), out=tmp_path / "run")
+    specs = [spec for spec, _ in made.model.inputs.values()]
+    assert [spec.separator for spec in specs] == [";", ";"]
+    assert len(motet.load(made.folder).predict(rows[:3])) == 3
 
 
 # --- what is refused

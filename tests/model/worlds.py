@@ -39,8 +39,8 @@ def variants(room: str, kind: str) -> list[Any]:
         for name, value in SMALL.items()
         if name in cls.model_fields and (kind, name) != ("image", "channels")
     }
-    written = VARIANTS.get(kind, [{}] if room == "inputs" else [{}, *chosen(cls)])
-    return [cls.model_validate({**small, **variant}) for variant in written]
+    tried = VARIANTS.get(kind, [{}]) + ([] if room == "inputs" else chosen(cls))
+    return [cls.model_validate({**small, **variant}) for variant in tried]
 
 
 def chosen(cls: type[ComponentSpec]) -> list[dict[str, Any]]:

@@ -33,8 +33,6 @@ BASE: Document = {
     "sharing": {"kind": "hard", "width": 8},
     "training": {"epochs": 1, "batch_size": 8},
 }
-ONE_KIND = ("balance.modalities",)
-"""Rooms with a single kind, without fields: nothing can be changed there yet."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,14 @@ def common(column: str, other: str, missing: str) -> dict[str, Change]:
         "columns": Change([other], {"column": None}),
         "missing": Change([missing]),
         "drop": Change(0.5),
+        "drop_rise": Change(1.0, {"drop": 0.5}),
+        "share": Change("twin", {"share": None}),
     }
 
 
 DROPOUT = {"dropout": Change(0.5)}
 SMALL_TEXT = {"vocabulary": 270, "width": 4}
-DECIDES = {"weights": Change({"age": 5, "shop": 1}), "auxiliary": Change(0.5)}
+DECIDES = {"rule": Change("product"), "auxiliary": Change(0.5)}
 TASK = {"weight": Change(3.0)}
 ATTENDS = {"width": Change(6), "layers": Change(3), "heads": Change(4), **DROPOUT}
 
@@ -174,13 +174,22 @@ FUSION: dict[str, tuple[Document, dict[str, Change]]] = {
     ),
     "transformer": ({"width": 8, "heads": 2}, ATTENDS),
     "perceiver": ({"width": 8, "heads": 2}, {"latents": Change(4), **ATTENDS}),
-    "late": ({"width": 8}, {"width": Change(6), **DECIDES}),
+    "late": (
+        {"width": 8},
+        {
+            "width": Change(6),
+            "weights": Change({"age": 5, "shop": 1}),
+            "separate": Change(True),
+            "folds": Change(2, {"rule": "stacking"}),
+            **DECIDES,
+        },
+    ),
     "hybrid": (
         {"fusion": {"kind": "concat", "width": 8}},
         {
             "fusion": Change({"kind": "weighted", "width": 8}),
             "weights": Change({"joint": 1, "age": 5, "shop": 1}),
-            "auxiliary": Change(0.5),
+            **DECIDES,
         },
     ),
 }
@@ -239,7 +248,41 @@ TASK_BALANCE: dict[str, tuple[Document, dict[str, Change]]] = {
     "uncertainty": ({}, {}),
     "mgda": ({}, {"scale": Change("norm"), "normalize": Change("l2")}),
 }
-BALANCE = {"tasks": Change("uncertainty")}
+EPOCHS = {"training": {**BASE["training"], "epochs": 3}}
+AGES_ABSENT = {"inputs": {**BASE["inputs"], "age": {**BASE["inputs"]["age"], "missing": ["40", "41"]}}}
+MODALITY_BALANCE: dict[str, tuple[Document, dict[str, Change]]] = {
+    "none": ({}, {}),
+    "ogm": (
+        {},
+        {
+            "alpha": Change(2.0),
+            "noise": Change(False),
+            "from_epoch": Change(2),
+            "to_epoch": Change(1, rest=EPOCHS),
+        },
+    ),
+    "agm": ({}, {"alpha": Change(9.0)}),
+    "pmr": (
+        {},
+        {
+            "alpha": Change(3.0),
+            "momentum": Change(0.9, rest=EPOCHS),
+            "entropy": Change(0.5),
+            "entropy_epochs": Change(0),
+        },
+    ),
+    "blend": ({}, {"weights": Change({"age": 0.1}), "every": Change(1, rest=EPOCHS)}),
+    "mmpareto": ({}, {"gamma": Change(3.0)}),
+    "resample": (
+        {},
+        {
+            "alpha": Change(50.0, {"warmup": 1}, rest=EPOCHS),
+            "warmup": Change(1, {"alpha": 50.0}, rest=EPOCHS),
+            "scarce": Change(1.0, rest=AGES_ABSENT),
+        },
+    ),
+}
+BALANCE = {"tasks": Change("uncertainty"), "modalities": Change("blend")}
 LONG = {"epochs": 3}
 TRAINING = {
     "epochs": Change(2),
@@ -282,18 +325,16 @@ def spec_fields(cls: type[BaseModel]) -> set[str]:
 
 
 def test_the_table_names_every_kind_and_every_field() -> None:
-    tables = {"inputs": INPUTS, "fusion": FUSION, "sharing": SHARING, "tasks": TASKS, "balance.tasks": TASK_BALANCE}
-    assert set(tables) | set(ONE_KIND) == set(ROOMS)
+    tables = {"inputs": INPUTS, "fusion": FUSION, "sharing": SHARING, "tasks": TASKS}
+    tables |= {"balance.tasks": TASK_BALANCE, "balance.modalities": MODALITY_BALANCE}
+    assert set(tables) == set(ROOMS)
     for room, kinds in tables.items():
         assert set(kinds) == set(ROOMS[room]), room
         for kind, (_, changes) in kinds.items():
             assert set(changes) == spec_fields(ROOMS[room][kind]), f"{room}: {kind}"
-    for room in ONE_KIND:
-        (only,) = ROOMS[room].values()
-        assert not spec_fields(only), f"{room} has fields now: give it a table"
     assert set(DATA) == spec_fields(DataSpec)
     assert set(TRAINING) | set(PURE_SPEED) == spec_fields(TrainingSpec)
-    assert set(BALANCE) | {"modalities"} == spec_fields(Balance)
+    assert set(BALANCE) == spec_fields(Balance)
 
 
 def test_the_table_names_the_specs_inside_specs() -> None:
@@ -326,7 +367,7 @@ def lines() -> Iterator[Any]:
                 yield name, place(before), place({**before, name: change.value}), change, kind
 
     rooms = [
-        *paragraphs(INPUTS, lambda spec: {"inputs": {COLUMN[spec["kind"]]: spec, "weight": "number"}}),
+        *paragraphs(INPUTS, lambda spec: {"inputs": {COLUMN[spec["kind"]]: spec, "weight": "number", **twin(spec)}}),
         *paragraphs(
             TEXT_LAYERS,
             lambda spec: {"inputs": {"x": {"kind": "text", "column": "note", **SMALL_TEXT, "encoder": spec}}},
@@ -337,6 +378,7 @@ def lines() -> Iterator[Any]:
             TASKS, lambda spec: {"tasks": {COLUMN[spec["kind"]]: spec, "late": "binary"}, "inputs": {"age": "number"}}
         ),
         *paragraphs(TASK_BALANCE, lambda spec: {"balance": {"tasks": spec}}),
+        *paragraphs(MODALITY_BALANCE, lambda spec: {"balance": {"modalities": spec}}),
     ]
     for room, changes in (("data", DATA), ("training", TRAINING), ("balance", BALANCE)):
         for name, change in changes.items():
@@ -344,6 +386,11 @@ def lines() -> Iterator[Any]:
             rooms.append((name, {room: before}, {room: {**before, name: change.value}}, change, room))
     for name, before, after, change, where in rooms:
         yield pytest.param(before | change.rest, after | change.rest, change.refused, id=f"{where}.{name}")
+
+
+def twin(spec: Document) -> Document:
+    """For the line of `share`: an input like this one, whose encoder it can have."""
+    return {"twin": {name: value for name, value in spec.items() if name != "share"}} if "share" in spec else {}
 
 
 @pytest.mark.parametrize(("before", "after", "refused"), list(lines()))

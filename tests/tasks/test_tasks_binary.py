@@ -78,12 +78,6 @@ def test_probability_is_that_of_the_positive_label() -> None:
     assert columns["probability"] == pytest.approx([0.75, 0.25])
 
 
-def test_joint_decision_is_the_mean_probability() -> None:
-    outputs = {"a": torch.tensor([math.log(3.0)]), "b": torch.tensor([-math.log(3.0)])}  # 0.75 and 0.25
-    joint = Binary().combine(outputs, {"a": torch.tensor([0.8]), "b": torch.tensor([0.2])}, rule="mean")
-    assert joint.sigmoid().item() == pytest.approx(0.65)
-
-
 def test_prior_is_the_log_odds() -> None:
     target = torch.tensor([1.0] * 30 + [0.0] * 10)
     assert Binary().fit(["no", "yes"]).prior(target).item() == pytest.approx(math.log(30.5 / 10.5))

@@ -116,12 +116,9 @@ def test_loss_of_a_row_does_not_depend_on_the_others(kind: Kind) -> None:
         torch.testing.assert_close(kind.spec.loss(outputs(kind)[row : row + 1], alone), whole[row : row + 1])
 
 
-def test_loss_and_combine_take_half_precision(kind: Kind) -> None:
+def test_the_loss_takes_half_precision(kind: Kind) -> None:
     cells = Cells({"target": targets(kind)}, torch.ones(5, dtype=torch.bool))
     assert kind.spec.loss(outputs(kind).bfloat16(), cells).dtype == torch.float32
-    weights = {name: torch.full((5,), 0.5) for name in "ab"}
-    joint = kind.spec.combine({name: outputs(kind).bfloat16() for name in "ab"}, weights, rule="mean")
-    assert joint.isfinite().all()
 
 
 def test_the_prior_is_the_constant_with_the_least_loss(kind: Kind) -> None:
@@ -151,63 +148,10 @@ def test_an_untrained_head_answers_nearly_the_prior_and_passes_a_gradient(kind: 
     assert features.grad.any()
 
 
-def test_one_stream_comes_back_bit_for_bit(kind: Kind) -> None:
-    output = outputs(kind)
-    assert torch.equal(kind.spec.combine({"fused": output}, {"fused": torch.ones(5)}, rule="mean"), output)
-
-
-def test_the_order_of_the_streams_changes_no_bit(kind: Kind) -> None:
-    decisions = {name: outputs(kind, seed=seed) for seed, name in enumerate("cabd")}
-    weights = {name: torch.full((5,), share) for name, share in zip("cabd", (0.13, 0.31, 0.27, 0.29), strict=True)}
-    joint = kind.spec.combine(decisions, weights, rule="mean")
-    turned = dict(sorted(decisions.items())), dict(reversed(weights.items()))
-    assert torch.equal(kind.spec.combine(*turned, rule="mean"), joint)
-
-
-def test_a_stream_without_weight_does_not_count(kind: Kind) -> None:
-    first, second = outputs(kind, seed=1), outputs(kind, seed=2)
-    half = torch.tensor([1.0, 0.5, 0.25, 0.0, 1.0])
-    joint = kind.spec.combine({"b": first, "a": second}, {"b": half, "a": 1 - half}, rule="mean")
-
-    poisoned = second.clone()
-    poisoned[half == 1] = torch.nan
-    share = half.clone().requires_grad_()
-    first.requires_grad_()
-    joint_again = kind.spec.combine({"b": first, "a": poisoned}, {"b": share, "a": 1 - half}, rule="mean")
-    assert torch.equal(joint_again, joint)
-    joint_again.square().sum().backward()
-    assert share.grad is not None
-    assert first.grad is not None
-    assert share.grad.isfinite().all()
-    assert first.grad.isfinite().all()
-
-
-def test_combining_equal_decisions_changes_no_answer(kind: Kind) -> None:
-    codec, output = kind.spec.fit(kind.cells), outputs(kind)
-    weights = {"a": torch.full((5,), 0.3), "b": torch.full((5,), 0.7)}
-    joint = kind.spec.combine({"a": output, "b": output.clone()}, weights, rule="mean")
-    for name, values in codec.decode(output).items():
-        again = codec.decode(joint)[name]
-        if name == "":
-            assert again == (pytest.approx(values, abs=1e-5) if isinstance(kind.spec, Regression) else values)
-        else:
-            assert np.allclose(np.concatenate([np.atleast_1d(v) for v in again]), _flat(values), atol=1e-6)
-
-
-def _flat(values: list[Any]) -> np.ndarray:
-    return np.concatenate([np.atleast_1d(v) for v in values])
-
-
-def test_extreme_decisions_join_to_finite_ones(kind: Kind) -> None:
-    low, high = torch.full_like(outputs(kind), -1e4), torch.full_like(outputs(kind), 1e4)
-    weights = {"a": torch.full((5,), 1e-6), "b": torch.full((5,), 1 - 1e-6)}
-    assert kind.spec.combine({"a": low, "b": high}, weights, rule="mean").isfinite().all()
-    assert kind.spec.combine({"a": high, "b": low}, weights, rule="mean").isfinite().all()
-
-
 def test_an_unknown_rule_is_refused(kind: Kind) -> None:
-    with pytest.raises(SpecError, match="can not join decisions by 'evidential'"):
-        kind.spec.combine({"a": outputs(kind)}, {"a": torch.ones(5)}, rule="evidential")
+    known = "'evidential', 'mean', 'product', 'stacking', 'uncertainty'"
+    with pytest.raises(SpecError, match=f"can not join decisions by 'vote'; the rules it knows are {known}"):
+        kind.spec.rule("vote", kind.spec.fit(kind.cells), streams=["a"], width=3)
 
 
 def test_metrics_of_no_rows_and_of_broken_outputs_are_nan(kind: Kind) -> None:

@@ -65,10 +65,3 @@ def test_loss_probability_and_prior_by_hand() -> None:
     assert codec.decode(output) == {"": ["c"], "probability": [pytest.approx(0.625)]}
     prior = codec.prior(torch.tensor([0, 0, 1, 2]))
     torch.testing.assert_close(prior.exp(), torch.tensor([2.5, 1.5, 1.5]) / 5.5)
-
-
-def test_joint_decision_is_the_mean_probability() -> None:
-    first, second = torch.tensor([[0.2, 0.8]]), torch.tensor([[0.6, 0.4]])
-    weights = {"a": torch.tensor([0.25]), "b": torch.tensor([0.75])}
-    joint = Multiclass().combine({"a": first.log() + 3, "b": second.log()}, weights, rule="mean")
-    torch.testing.assert_close(joint.exp(), torch.tensor([[0.5, 0.5]]))

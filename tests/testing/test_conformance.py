@@ -49,7 +49,9 @@ FUSIONS = with_variants(
     fusion.Perceiver(width=6, latents=2, layers=1, heads=1),
     fusion.Late(weights="learned", auxiliary=0.5),
     fusion.Late(weights={"photo": 2.0, "age": 1.0, "review": 0.5}),
+    fusion.Late(rule="evidential", separate=True),
     fusion.Hybrid(fusion=fusion.Weighted(width=9), weights="learned"),
+    fusion.Hybrid(fusion=fusion.Weighted(width=9), rule="uncertainty"),
 )
 BALANCERS = with_variants(
     balance.AnyTaskBalancer,

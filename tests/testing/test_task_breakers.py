@@ -1,6 +1,6 @@
 """Each check of the task suite fails for one deliberately broken task, and only for that."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -11,21 +11,28 @@ from torch import Tensor, nn
 
 from motet.core.flow import Cells
 from motet.tasks import Codec, Head, Regression, RegressionCodec, TaskSpec
+from motet.tasks.rules import MeanOfNumbers, Opinion, Rule
 from motet.testing import check_task, suite
 from motet.testing.examples import task_labels
 from motet.testing.task import CHECKS, Case
 
 
-class Forgetful(Regression):
+class Plain(Regression):
+    """With one rule: the others have breakers of their own."""
+
+    rules: ClassVar[Mapping[str, type[Rule]]] = {"mean": MeanOfNumbers}
+
+
+class Forgetful(Plain):
     interval: float = Field(default=0.9, exclude=True)
 
 
-class Shifted(Regression):
+class Shifted(Plain):
     def restore(self, state: dict[str, Any]) -> RegressionCodec:
         return super().restore({**state, "center": state["center"] + 1.0})
 
 
-class NeverResolved(Regression):
+class NeverResolved(Plain):
     size: Literal["auto"] = "auto"
 
 
@@ -40,7 +47,7 @@ class Curt(RegressionCodec):
 
 
 def coded_by(cls: type[RegressionCodec]) -> TaskSpec:
-    class Toy(Regression):
+    class Toy(Plain):
         def fit(self, cells: Iterable[object]) -> RegressionCodec:
             return cls.model_validate(super().fit(cells).model_dump())
 
@@ -50,38 +57,41 @@ def coded_by(cls: type[RegressionCodec]) -> TaskSpec:
     return Toy()
 
 
-class Multiplied(Regression):
+class Multiplied(Plain):
     def loss(self, output: Tensor, target: Cells) -> Tensor:
         return (output - target.values["target"]) ** 2 * target.present
 
 
-class BatchMean(Regression):
+class BatchMean(Plain):
     def loss(self, output: Tensor, target: Cells) -> Tensor:
         return super().loss(output, target) / len(output)
 
 
-class Uphill(Regression):
+class Uphill(Plain):
     def loss(self, output: Tensor, target: Cells) -> Tensor:
         return -super().loss(output, target)
 
 
-class OtherMetrics(Regression):
+class OtherMetrics(Plain):
     metric_names: ClassVar[tuple[str, ...]] = ("mae", "r2", "rmse", "spearman")
 
 
-class LastStream(Regression):
-    def combine(self, outputs: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, rule: str) -> Tensor:
-        super().combine(outputs, weights, rule=rule)
-        return list(outputs.values())[-1]
+class LastStream(MeanOfNumbers):
+    def forward(self, opinions: Mapping[str, Opinion]) -> Tensor:
+        return super().forward(dict([list(opinions.items())[-1]]))
 
 
-class AnyRule(Regression):
-    def combine(self, outputs: Mapping[str, Tensor], weights: Mapping[str, Tensor], *, rule: str) -> Tensor:
-        return super().combine(outputs, weights, rule="mean")
+class BrokenRule(Plain):
+    rules: ClassVar[Mapping[str, type[Rule]]] = {"mean": LastStream}
+
+
+class AnyRule(Plain):
+    def rule(self, name: str, codec: Codec, *, streams: Sequence[str], width: int) -> Rule:
+        return super().rule(name if name in self.rules else "mean", codec, streams=streams, width=width)
 
 
 def headed_by(change: Callable[[Head], Head]) -> TaskSpec:
-    class Toy(Regression):
+    class Toy(Plain):
         def build(self, codec: Codec, input_width: int) -> Head:
             return change(super().build(codec, input_width))
 
@@ -127,7 +137,7 @@ BREAKERS: dict[str, TaskSpec] = {
     "answers_are_plain_and_one_per_row": coded_by(Curt),
     "an_untrained_head_answers_the_prior": headed_by(lambda head: Broken(head, heeds_the_prior=False)),
     "metrics_are_as_declared": OtherMetrics(),
-    "decisions_join": LastStream(),
+    "rules_join": BrokenRule(),
     "unknown_rules_are_refused": AnyRule(),
     "state_dict_is_all": headed_by(lambda head: Broken(head, offset=1.0)),
 }

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from motet.core.errors import SpecError
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
-from motet.fusion.embed import Embeddings, Summaries, check_heads, contextual, mean_of_present
+from motet.fusion.embed import Embeddings, Summaries, check_heads, contextual, learned_tokens, mean_of_present
 from motet.fusion.project import presence
 from motet.nn.attention import TransformerBlock
 from motet.nn.named import Named
@@ -96,7 +96,7 @@ class BottleneckFusion(Fusion):
         self.num_layers = layers
         self.embed = Embeddings(input_widths, width=width)
         self.summaries = Summaries(self.inputs, width=width)
-        self.bottlenecks = nn.Parameter(torch.randn(bottlenecks, width))
+        self.bottlenecks = learned_tokens(bottlenecks, width)
         self.blocks = Named(
             {
                 name: nn.ModuleList(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(layers))

@@ -68,13 +68,22 @@ class Summaries(nn.Module):
 class _Summary(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.token = nn.Parameter(torch.randn(width))
+        self.token = learned_tokens(width)
 
     def forward(self, one: Tokens) -> Tokens:
         """The learned token in front; nothing where the input is absent."""
         there = one.present[:, None]
         token = hide(self.token.to(one.values.dtype).expand(there.shape[0], 1, -1), there)
         return Tokens(torch.cat([token, one.values], dim=1), torch.cat([there, one.mask], dim=1), one.present)
+
+
+def learned_tokens(*shape: int) -> nn.Parameter:
+    """Tokens to be learned. Closer to 0 they would all read the same at first, further away drown what they read.
+
+    >>> learned_tokens(4, 8).shape
+    torch.Size([4, 8])
+    """
+    return nn.Parameter(0.3 * torch.randn(*shape))
 
 
 def sinusoids(length: int, width: int, device: torch.device | None = None) -> Float[Tensor, "T W"]:

@@ -1,23 +1,25 @@
 """Hybrid fusion: a joint stream beside one per input."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from motet.core.component import shorthand
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.concat import Concat
 from motet.fusion.joint import Joint
-from motet.fusion.late import Weights
+from motet.fusion.late import Weights, check_shares_count, with_auxiliary
 from motet.fusion.project import Projections, presence
 from motet.fusion.shares import DecisionShares
 
 
 class Hybrid(FusionSpec):
-    """The fused inputs decide, and every input on its own too; the decisions are averaged.
+    """The fused inputs decide, and every input on its own too; the decisions are joined.
+
+    Left out, `auxiliary` is 1 at rules uncertainty and evidential, which train each stream by its own loss too, else 0.
 
     >>> Hybrid(fusion=Concat(width=16)).build({"photo": 8, "review": 4}).streams
     ('joint', 'photo', 'review')
@@ -27,17 +29,34 @@ class Hybrid(FusionSpec):
     fusion: Annotated[Joint, Field(discriminator="kind"), BeforeValidator(shorthand)] = Field(
         default=Concat(), description="How the joint stream is fused; its width is that of every stream."
     )
+    rule: Literal["mean", "product", "uncertainty", "evidential"] = Field(
+        default="mean",
+        description="How decisions are joined: mean, product of experts, by how sure each is in the row, or by "
+        "Dempster's rule on their evidence.",
+    )
     weights: Weights = Field(
         default="mean", description="Shares in the decision: mean, learned, or a number for `joint` and for each input."
     )
     auxiliary: float = Field(
-        default=0.0, ge=0, description="Weight of each stream's own loss beside the joint decision's."
+        default=0.0,
+        ge=0,
+        description="Weight of each stream's own loss beside the joint decision's; 1 where the rule asks for it.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _auxiliary_of_the_rule(cls, given: Any) -> Any:
+        return with_auxiliary(given)
+
+    @model_validator(mode="after")
+    def _weights_are_heeded(self) -> Self:
+        check_shares_count(self.rule, self.weights)
+        return self
 
     def build(self, input_widths: Mapping[str, int], *, grids: Grids | None = None) -> "HybridFusion":
         """Refuses weights that do not name exactly the streams."""
         joint = self.fusion.build(input_widths, grids=grids)
-        return HybridFusion(joint, input_widths, weights=self.weights, auxiliary=self.auxiliary)
+        return HybridFusion(joint, input_widths, rule=self.rule, weights=self.weights, auxiliary=self.auxiliary)
 
 
 class HybridFusion(Fusion):
@@ -56,6 +75,7 @@ class HybridFusion(Fusion):
         joint: Fusion,
         input_widths: Mapping[str, int],
         *,
+        rule: str = "mean",
         weights: Weights = "mean",
         auxiliary: float = 0.0,
     ) -> None:
@@ -67,6 +87,7 @@ class HybridFusion(Fusion):
         self.output_width = joint.output_width
         self.exact = joint.exact
         self.streams = (self.joint_stream, *self.inputs)
+        self.rule = rule
         self.auxiliary = auxiliary
         self.joint = joint
         self.project = Projections(input_widths, width=joint.output_width)

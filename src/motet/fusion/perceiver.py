@@ -9,7 +9,7 @@ from torch import nn
 
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
-from motet.fusion.embed import Embeddings, check_heads
+from motet.fusion.embed import Embeddings, check_heads, learned_tokens
 from motet.fusion.project import presence
 from motet.nn.attention import CrossBlock, TransformerBlock
 
@@ -42,14 +42,16 @@ class Perceiver(FusionSpec):
 
 
 class PerceiverFusion(Fusion):
-    """Perceiver IO (Jaegle et al., ICLR 2022) with one output: `h = norm(Read'(q, Block(... Read(l, z))))`.
+    """The encoder of Perceiver IO (Jaegle et al., ICLR 2022): `h = mean_n norm(Block(... Block(Read(l, z))))_n`.
 
-    N learned latents l read z, the tokens of all inputs, by cross-attention; `layers` self-attention blocks turn them
-    over; one learned query q reads the answer. An absent input is exact: its tokens are nobody's keys. In a row
-    without any the latents stay as they are, a learned fallback. There are no `tokens`: inputs are not written back.
+    N learned latents l read z, the tokens of all inputs, by cross-attention (a `CrossBlock`), and `layers`
+    self-attention blocks turn them over. An absent input is exact: its tokens are nobody's keys. In a row without any
+    the latents stay as they are, a learned fallback. There are no `tokens`: nothing is written back to the inputs.
 
-    Deviations: places are sinusoids added to the tokens, where the paper concatenates Fourier features; as many heads
-    in the cross-attention as in the blocks, where it has one; latents and tokens are of one width.
+    Deviations: the latents are averaged, as in the first Perceiver (Jaegle et al., ICML 2021), not read by a learned
+    query, which took longer to learn; places are sinusoids added to the tokens, where the papers concatenate Fourier
+    features; the cross-attention has as many heads as the blocks, where they give it one; latents and tokens are of
+    one width.
 
     >>> present = torch.ones(2, dtype=torch.bool)
     >>> photo = Tokens(torch.zeros(2, 9, 8), torch.ones(2, 9, dtype=torch.bool), present)
@@ -73,11 +75,9 @@ class PerceiverFusion(Fusion):
         self.exact = True
         self.streams = ("joint",)
         self.embed = Embeddings(input_widths, width=width)
-        self.latents = nn.Parameter(torch.randn(latents, width))
+        self.latents = learned_tokens(latents, width)
         self.read = CrossBlock(width, heads=heads, dropout=dropout)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(layers))
-        self.query = nn.Parameter(torch.randn(1, width))
-        self.answer = CrossBlock(width, heads=heads, dropout=dropout)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
@@ -88,5 +88,5 @@ class PerceiverFusion(Fusion):
         every = mask.new_ones(x.shape[:2])
         for block in self.blocks:
             x = block(x, every)
-        fused = self.norm(self.answer(self.query.expand(z.shape[0], -1, -1), x, every)).squeeze(1)
+        fused = self.norm(x).mean(dim=1)
         return {"joint": Fused(fused, present, fused.new_ones(fused.shape[0]))}

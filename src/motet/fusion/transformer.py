@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
-from motet.fusion.embed import Embeddings, check_heads, contextual
+from motet.fusion.embed import Embeddings, check_heads, contextual, learned_tokens
 from motet.fusion.project import presence
 from motet.nn.attention import TransformerBlock
 
@@ -66,7 +66,7 @@ class TransformerFusion(Fusion):
         self.exact = True
         self.streams = ("joint",)
         self.embed = Embeddings(input_widths, width=width)
-        self.summary = nn.Parameter(torch.randn(width))
+        self.summary = learned_tokens(width)
         self.blocks = nn.ModuleList(TransformerBlock(width, heads=heads, dropout=dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 

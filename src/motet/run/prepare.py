@@ -13,7 +13,7 @@ from motet.data import Dataset, DataSpec, Problem, Splits, Table, leakage, load_
 from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
 from motet.model.columns import column_names, explicit, input_columns, named_columns, task_columns
-from motet.model.share import owners
+from motet.model.share import as_owner, owners
 from motet.run.fit import fit_inputs, fit_task
 from motet.spec import Experiment
 from motet.tasks.base import Codec, TaskSpec
@@ -53,7 +53,10 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
 
     `base` is the folder that relative paths start from. Raises `SpecError` and `DataError` before anything is written.
     """
-    owners(experiment.inputs)  # refused before any table is read
+    given = {
+        name: as_owner(experiment.inputs[name], experiment.inputs[owner])
+        for name, owner in owners(experiment.inputs).items()
+    }
     spec = experiment.data
     root = None if spec.root is None else (base / spec.root)
     if root is not None and not root.is_dir():
@@ -64,7 +67,7 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
             "data: neither valid nor test names any rows, so nothing could tell how good the model is; "
             "set data.valid to a fraction such as 0.1, or to a table"
         )
-    inputs = {name: _with_columns("inputs", name, one, table) for name, one in experiment.inputs.items()}
+    inputs = {name: _with_columns("inputs", name, one, table) for name, one in given.items()}
     tasks = {name: _with_columns("tasks", name, one, table) for name, one in experiment.tasks.items()}
     _check_apart(inputs, tasks, id_column=spec.id)
     fitted_inputs = fit_inputs(inputs, {name: _cells(name, one, table, splits, root) for name, one in inputs.items()})

@@ -18,7 +18,14 @@ from motet.tasks.heads import LinearHead
 from motet.tasks.labels import Label, count_labels, label_of, natural_order
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, auroc, average_precision, calibration_error, f1_scores, metric
-from motet.tasks.rules import MeanOfLogits, Rule
+from motet.tasks.rules import (
+    EvidentialOfLogits,
+    MeanOfLogits,
+    ProductOfLogits,
+    Rule,
+    StackingOfLogits,
+    UncertaintyOfLogits,
+)
 
 POSITIVE = frozenset({"1", "true", "t", "yes", "y", "positive", "pos", "on"})
 NEGATIVE = frozenset({"0", "-1", "false", "f", "no", "n", "negative", "neg", "off"})
@@ -82,7 +89,13 @@ class Binary(TaskSpec):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("auroc", "accuracy", "f1", "average_precision", "ece")
-    rules: ClassVar[Mapping[str, type[Rule]]] = {"mean": MeanOfLogits}
+    rules: ClassVar[Mapping[str, type[Rule]]] = {
+        "mean": MeanOfLogits,
+        "product": ProductOfLogits,
+        "uncertainty": UncertaintyOfLogits,
+        "evidential": EvidentialOfLogits,
+        "stacking": StackingOfLogits,
+    }
 
     kind: Literal["binary"] = "binary"
     positive: Label | None = Field(

@@ -19,7 +19,14 @@ from motet.tasks.heads import LinearHead
 from motet.tasks.labels import Label, count_labels, label_of
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, auroc, calibration_error, f1_scores, mean_that_exists, metric
-from motet.tasks.rules import MeanOfClasses, Rule
+from motet.tasks.rules import (
+    EvidentialOfClasses,
+    MeanOfClasses,
+    ProductOfClasses,
+    Rule,
+    StackingOfClasses,
+    UncertaintyOfClasses,
+)
 
 UNKNOWN = -1
 
@@ -82,7 +89,13 @@ class Multiclass(TaskSpec):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "weighted_f1", "auroc", "ece")
-    rules: ClassVar[Mapping[str, type[Rule]]] = {"mean": MeanOfClasses}
+    rules: ClassVar[Mapping[str, type[Rule]]] = {
+        "mean": MeanOfClasses,
+        "product": ProductOfClasses,
+        "uncertainty": UncertaintyOfClasses,
+        "evidential": EvidentialOfClasses,
+        "stacking": StackingOfClasses,
+    }
 
     kind: Literal["multiclass"] = "multiclass"
 

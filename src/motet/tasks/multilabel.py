@@ -20,7 +20,14 @@ from motet.tasks.heads import LinearHead
 from motet.tasks.labels import Label, first_text, label_of, natural_order
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, auroc, f1_scores, mean_that_exists, metric
-from motet.tasks.rules import MeanOfLogits, Rule
+from motet.tasks.rules import (
+    EvidentialOfLogits,
+    MeanOfLogits,
+    ProductOfLogits,
+    Rule,
+    StackingOfLogits,
+    UncertaintyOfLogits,
+)
 
 YES = frozenset({"1", "true", "t", "yes", "y"})
 NO = frozenset({"0", "false", "f", "no", "n"})
@@ -102,7 +109,13 @@ class Multilabel(TaskSpec):
     """
 
     metric_names: ClassVar[tuple[str, ...]] = ("macro_f1", "micro_f1", "hamming", "auroc")
-    rules: ClassVar[Mapping[str, type[Rule]]] = {"mean": MeanOfLogits}
+    rules: ClassVar[Mapping[str, type[Rule]]] = {
+        "mean": MeanOfLogits,
+        "product": ProductOfLogits,
+        "uncertainty": UncertaintyOfLogits,
+        "evidential": EvidentialOfLogits,
+        "stacking": StackingOfLogits,
+    }
     several: ClassVar[bool] = True
 
     kind: Literal["multilabel"] = "multilabel"

@@ -17,7 +17,13 @@ from motet.tasks.base import Codec, Metric, TaskSpec
 from motet.tasks.heads import LinearHead
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, mean_absolute_error, metric, r2, root_mean_squared_error, spearman
-from motet.tasks.rules import MeanOfNumbers, Rule
+from motet.tasks.rules import (
+    EvidentialOfNumbers,
+    MeanOfNumbers,
+    ProductOfNumbers,
+    Rule,
+    StackingOfNumbers,
+)
 
 
 class RegressionCodec(Codec):
@@ -94,7 +100,13 @@ class Regression(TaskSpec):
 
     paper: ClassVar[str] = "Lei et al., Distribution-Free Predictive Inference for Regression, JASA 2018 (interval)"
     metric_names: ClassVar[tuple[str, ...]] = ("r2", "mae", "rmse", "spearman")
-    rules: ClassVar[Mapping[str, type[Rule]]] = {"mean": MeanOfNumbers}
+    rules: ClassVar[Mapping[str, type[Rule]]] = {
+        "mean": MeanOfNumbers,
+        "product": ProductOfNumbers,
+        "uncertainty": ProductOfNumbers,  # of Gaussians, to weigh by confidence is to weigh by precision
+        "evidential": EvidentialOfNumbers,
+        "stacking": StackingOfNumbers,
+    }
 
     kind: Literal["regression"] = "regression"
     error: Literal["squared", "huber", "absolute"] = Field(

@@ -8,6 +8,7 @@ from torch import Tensor
 from motet.balance import Witness
 from motet.core.flow import Cells, LossTerm, Tokens
 from motet.model.network import Decision, Network
+from motet.training.device import autocast
 
 JOINT = ""
 """The name of the joint decision's own term among those of a task."""
@@ -51,6 +52,7 @@ def witness(
     *,
     scale: Mapping[str, float],
     keys: Tensor,
+    precision: str = "float32",
 ) -> Witness:
     """What a throttle is told of this batch: the tasks are those of `scale`."""
     row_losses = {
@@ -68,16 +70,24 @@ def witness(
         },
         labelled={task: targets[task].present for task in scale},
         scale=scale,
-        alone=_alone(network, tokens, targets, tasks=list(scale), keys=keys),
+        alone=_alone(network, tokens, targets, tasks=list(scale), keys=keys, precision=precision),
     )
 
 
 def _alone(
-    network: Network, tokens: Mapping[str, Tokens], targets: Mapping[str, Cells], *, tasks: Sequence[str], keys: Tensor
+    network: Network,
+    tokens: Mapping[str, Tokens],
+    targets: Mapping[str, Cells],
+    *,
+    tasks: Sequence[str],
+    keys: Tensor,
+    precision: str,
 ) -> Callable[[frozenset[str]], dict[str, Tensor]]:
     @torch.no_grad()
     def losses(names: frozenset[str]) -> dict[str, Tensor]:
-        decisions = network.decide(network.without(tokens, [name for name in tokens if name not in names]), keys)
+        shown = network.without(tokens, [name for name in tokens if name not in names])
+        with autocast(keys.device, precision):
+            decisions = network.decide(shown, keys)
         return {task: network.rules[task].loss(decisions[task].output.float(), targets[task]) for task in tasks}
 
     return losses

@@ -46,7 +46,7 @@ def train_step(
 ) -> StepResult:
     """Train on the batches of one step, already on the network's device.
 
-    `progress` says how much of training lies behind, from 0 to 1: what rises or falls with it is a function of it alone.
+    `progress` says how much of training lies behind, from 0 to 1: what rises or falls with it depends on it alone.
 
     A task's loss is the mean over its labelled rows of *all* batches: the counts are known before the first backward.
     A task without a label in the step is left out, and so is one whose loss is not finite (of several batches: left out
@@ -66,7 +66,7 @@ def train_step(
         added = {name: omega / len(batches) for name, omega in _penalties(network).items()}
         if network.throttle.uses_singles:
             scale = {task: priorities[task] / counts[task] for task in shares}
-            seen = witness(network, tokens, decisions, batch.targets, scale=scale, keys=keys)
+            seen = witness(network, tokens, decisions, batch.targets, scale=scale, keys=keys, precision=precision)
             added |= network.throttle.terms(seen)
         # The junction sees each batch's own mean, so a loss of ordinary size however few labels the batch has; how much
         # of the step's labels that is goes into the priority, and the batches add up to the mean over the step.

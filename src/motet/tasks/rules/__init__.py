@@ -1,6 +1,33 @@
 """Rules: how one task joins the decisions of several streams into one."""
 
 from motet.tasks.rules.base import Joining, Opinion, PlainRule, Rule
+from motet.tasks.rules.evidential import EvidentialOfClasses, EvidentialOfLogits
 from motet.tasks.rules.mean import MeanOfClasses, MeanOfLogits, MeanOfNumbers
+from motet.tasks.rules.normalgamma import EvidentialOfNumbers
+from motet.tasks.rules.precision import ProductOfNumbers
+from motet.tasks.rules.product import ProductOfClasses, ProductOfLogits
+from motet.tasks.rules.stacking import Stacking, StackingOfClasses, StackingOfLogits, StackingOfNumbers, fit_shares
+from motet.tasks.rules.uncertainty import UncertaintyOfClasses, UncertaintyOfLogits
 
-__all__ = ["Joining", "MeanOfClasses", "MeanOfLogits", "MeanOfNumbers", "Opinion", "PlainRule", "Rule"]
+__all__ = [
+    "EvidentialOfClasses",
+    "EvidentialOfLogits",
+    "EvidentialOfNumbers",
+    "Joining",
+    "MeanOfClasses",
+    "MeanOfLogits",
+    "MeanOfNumbers",
+    "Opinion",
+    "PlainRule",
+    "ProductOfClasses",
+    "ProductOfLogits",
+    "ProductOfNumbers",
+    "Rule",
+    "Stacking",
+    "StackingOfClasses",
+    "StackingOfLogits",
+    "StackingOfNumbers",
+    "UncertaintyOfClasses",
+    "UncertaintyOfLogits",
+    "fit_shares",
+]

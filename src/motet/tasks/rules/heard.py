@@ -47,8 +47,9 @@ def each(opinions: Mapping[str, Opinion], of_stream: Callable[[str], Tensor]) ->
 def simplex(log_weights: Float[Tensor, "S B ..."], present: Bool[Tensor, "S B ..."]) -> Float[Tensor, "S B ..."]:
     """Weights that add up to 1 over the streams present, exactly 0 elsewhere; uniform in a row without any.
 
-    >>> simplex(torch.tensor([[3.0], [1.0]]).log(), torch.ones(2, 1, dtype=torch.bool)).tolist()
-    [[0.75], [0.25]]
+    >>> simplex(torch.tensor([[3.0], [1.0]]).log(), torch.ones(2, 1, dtype=torch.bool))
+    tensor([[0.7500],
+            [0.2500]])
     """
     heard = torch.where(present, log_weights, -math.inf)
     return torch.where(present.any(dim=0), heard, 0.0).softmax(dim=0)

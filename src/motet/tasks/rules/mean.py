@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from motet.nn.pooling import hide
 from motet.tasks.rules.base import Opinion, PlainRule
 from motet.tasks.streams import mean_of_classes, mean_of_logits, mean_value
 
@@ -33,8 +34,8 @@ class MeanOfNumbers(PlainRule):
 
 
 def outputs_of(opinions: Mapping[str, Opinion]) -> dict[str, Tensor]:
-    """What each stream says."""
-    return {stream: opinion.output for stream, opinion in opinions.items()}
+    """What each stream says, 0 where it is absent."""
+    return {stream: hide(opinion.output, opinion.present) for stream, opinion in opinions.items()}
 
 
 def weights_of(opinions: Mapping[str, Opinion]) -> dict[str, Tensor]:

@@ -27,10 +27,11 @@ class Uncertainty(PlainRule):
     `0.1 max(0, sign(k_i - k_j) (c_i - c_j) + |k_i - k_j|)`, averaged. Who has the greater loss is to be the less sure.
 
     Departures from the authors' code: weights add up to 1 over the streams present, and s keeps them positive where
-    energies are below 0 (there, `w_m = E_m / 10`); rows are ranked by their present loss, not by the sum of their losses
-    in all epochs so far, which would be a state for each row; the margin is added as in the paper, where the code
-    subtracts it. Weights are held fixed as in the code for text and pictures (in that for depth images they are not),
-    and 0.1 is the factor of the code for depth images (for text and pictures it is 1).
+    energies are below 0 (there, `w_m = E_m / 10`); rows are ranked by their present loss, not by the sum of their
+    losses in all epochs so far, which would be a state for each row; the margin is added as in confidence ranking
+    (Moon et al., ICML 2020), where the code subtracts it. Weights are held fixed as in the code for text and pictures
+    (in that for depth images they are not), and 0.1 is the factor of the code for depth images (for text and pictures
+    it is 1).
     """
 
     @abstractmethod
@@ -54,16 +55,15 @@ class Uncertainty(PlainRule):
 
     def terms(self, opinions: Mapping[str, Opinion], target: Cells) -> dict[str, LossTerm]:
         """The rank regulariser of each stream; exactly 0 where fewer than two rows can be ranked."""
-        terms = {}
-        for stream in sorted(opinions):
-            rows = (target.present & opinions[stream].present).nonzero().squeeze(dim=1)
-            said = opinions[stream].output[rows].float()
-            confidence = self.energy(said) / TEMPERATURE
-            losses = self.losses(said.detach(), target.values["target"][rows])
-            wrong = RANK_WEIGHT * _wrongly_ranked(confidence, losses)
-            each = wrong.reshape(len(rows), -1).mean(dim=1) if len(rows) > 1 else 0 * said
-            terms[f"rank__{stream}"] = LossTerm(each.sum(), target.present.new_tensor(max(1, len(rows)), dtype=torch.int64))
-        return terms
+        return {f"rank__{stream}": self._rank(opinion, target) for stream, opinion in sorted(opinions.items())}
+
+    def _rank(self, opinion: Opinion, target: Cells) -> LossTerm:
+        rows = (target.present & opinion.present).nonzero().squeeze(dim=1)
+        said, label = opinion.output[rows].float(), target.values["target"][rows]
+        if len(rows) < 2:
+            return LossTerm(said[:0].sum(), torch.ones_like(target.present.sum()))
+        wrong = _wrongly_ranked(self.energy(said) / TEMPERATURE, self.losses(said.detach(), label))
+        return LossTerm(RANK_WEIGHT * wrong.reshape(len(rows), -1).mean(dim=1).sum(), (rows >= 0).sum())
 
 
 class UncertaintyOfClasses(Uncertainty):
