@@ -35,7 +35,7 @@ FUSIONS: dict[str, dict[str, Any]] = {
     "late, product": {"kind": "late", "rule": "product"},
     "late, uncertainty": {"kind": "late", "rule": "uncertainty"},
     "late, evidential": {"kind": "late", "rule": "evidential"},
-    "late, stacking": {"kind": "late", "rule": "stacking"},
+    "late, stacking": {"kind": "late", "rule": "stacking", "separate": True, "folds": 3},
     "hybrid": {"kind": "hybrid"},
     "hybrid, auxiliary": {"kind": "hybrid", "auxiliary": 0.5},
 }
@@ -62,7 +62,7 @@ TABLES: dict[str, dict[str, Any]] = {
 }
 FEW_INPUTS = {"bilinear"}
 """Fusions that take two inputs and no more."""
-EPOCHS = {"av_digits": 25, "mfeat_6views": 25, "meld_text": 12}
+EPOCHS = {"av_digits": 12, "mfeat_6views": 15, "meld_text": 8}
 OUT = study.ROOT / "runs" / "fusion_study"
 
 
@@ -72,6 +72,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--side", type=int, default=2, help="trainings side by side, one thread each")
+    parser.add_argument(
+        "--only", nargs="*", default=list(FUSIONS), help="these fusions, as they are called in the table"
+    )
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     tables = make_tables(study.data_folder())
@@ -79,7 +82,7 @@ def main() -> None:
         study.Job(key(table, fusion, seed), experiment(table, tables[table], fusion, seed))
         for seed in range(options.seeds)
         for table in TABLES
-        for fusion in FUSIONS
+        for fusion in options.only
         if takes(fusion, table)
     ]
     results = OUT / "results.jsonl"

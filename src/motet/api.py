@@ -20,7 +20,7 @@ from motet.serving.write import write_predictions
 from motet.spec import Experiment, override, read_document
 from motet.spec import listing as spec_listing
 from motet.spec import load as load_spec
-from motet.study import stacking
+from motet.study import before_training
 from motet.training import Progress, Quiet
 
 
@@ -77,7 +77,7 @@ def fit(
     progress = progress or Quiet()
     try:
         spec, folder = load_spec(experiment), Path(out)
-        ready = stacking(spec, out=folder, progress=progress)
+        ready = before_training(spec, out=folder, progress=progress)
         outcome: Outcome = run_experiment(spec, out=folder, base=base, resume=resume, progress=progress, ready=ready)
     finally:
         progress.close()

@@ -34,12 +34,12 @@ def some_tokens(
 
 
 def shaken(fusion: nn.Module) -> nn.Module:
-    """In float64, no parameter still at the value it starts from: norms start alike and would pass for each other."""
+    """In float64, without dropout, no parameter where it starts: norms start alike and would pass for each other."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in fusion.double().parameters():
             parameter += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-    return fusion
+    return fusion.eval()
 
 
 def inputs_of(tokens: Mapping[str, Tokens], row: int) -> dict[str, Tensor]:

@@ -46,7 +46,7 @@ def test_one_fused_layer_would_join_nothing_and_is_refused(layers: int, from_lay
 
 def test_after_one_fused_layer_nothing_has_come_through() -> None:
     torch.manual_seed(0)
-    fusion = BottleneckFusion(WIDTHS, width=6, heads=2, layers=2).double()
+    fusion = shaken(BottleneckFusion(WIDTHS, width=6, heads=2, layers=2))
     row = inputs_of(some_tokens(), -1)
     other = {**row, "photo": -row["photo"]}
     for layers, same in ((1, True), (2, False)):

@@ -54,7 +54,7 @@ def test_every_row_equals_the_equations(layers: int) -> None:
 def test_the_others_compete_for_one_softmax() -> None:
     """A key that draws all attention silences the third input, which a softmax for each pair would not."""
     torch.manual_seed(0)
-    fusion = CoAttentionFusion(WIDTHS, width=6, heads=1).double()
+    fusion = shaken(CoAttentionFusion(WIDTHS, width=6, heads=1))
     layer = fusion.layers[0]
     with torch.no_grad():
         for name in ("age", "photo", "review"):

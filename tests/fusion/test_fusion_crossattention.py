@@ -56,8 +56,8 @@ def test_every_row_equals_the_equations(layers: int, pairs: str | list[tuple[str
 
 def test_an_input_reads_those_it_is_told_to_and_no_other() -> None:
     torch.manual_seed(0)
-    fusion = CrossAttentionFusion(WIDTHS, width=6, heads=2, pairs=[("age", "photo")])
-    tokens = {name: Tokens(one.values.float(), one.mask, one.present) for name, one in some_tokens().items()}
+    fusion = shaken(CrossAttentionFusion(WIDTHS, width=6, heads=2, pairs=[("age", "photo")]))
+    tokens = some_tokens()
     before = fusion(tokens)["joint"].tokens
     for changed, readers in (("photo", {"age", "photo"}), ("review", {"review"}), ("age", {"age"})):
         one = tokens[changed]

@@ -45,7 +45,7 @@ def test_every_row_equals_the_equations(latents: int, layers: int) -> None:
 def test_a_row_without_inputs_falls_back_on_the_latents() -> None:
     """Beside a row that has inputs, and whatever its absent inputs hold."""
     torch.manual_seed(0)
-    fusion = PerceiverFusion({"a": 2}, width=4, heads=1).double()
+    fusion = shaken(PerceiverFusion({"a": 2}, width=4, heads=1))
     there = torch.tensor([True, False])
     values = torch.randn(2, 3, 2, dtype=torch.float64)
     values[1] = float("nan")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from attention_by_hand import WIDTHS, close, embedded, inputs_of, norm, self_block, shaken, some_tokens
-from torch import Tensor, nn
+from torch import Tensor
 
 from motet.core.flow import Tokens
 from motet.fusion import TransformerFusion
@@ -44,10 +44,9 @@ def test_only_as_many_tokens_are_computed_as_the_fullest_row_has() -> None:
 
 
 def test_a_row_without_inputs_is_what_the_learned_token_makes_of_itself() -> None:
-    fusion = TransformerFusion({"a": 2}, width=4, heads=1).double()
+    fusion = shaken(TransformerFusion({"a": 2}, width=4, heads=1))
     none = torch.zeros(1, dtype=torch.bool)
     absent = Tokens(
         torch.full((1, 3, 2), float("nan"), dtype=torch.float64), torch.tensor([[True, False, False]]), none
     )
     close(fusion({"a": absent})["joint"].pooled, by_hand(fusion, {}))
-    assert isinstance(fusion.norm, nn.LayerNorm)

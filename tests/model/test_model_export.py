@@ -92,6 +92,23 @@ def test_every_kind_of_input() -> None:
 
 
 @pytest.mark.parametrize(
+    ("room", "kind"), [(room, kind) for room in ("sharing", "balance.modalities") for kind in ROOMS[room]]
+)
+def test_every_kind_of_the_other_rooms(room: str, kind: str) -> None:
+    there = [True, True, False, False]
+    world = some(
+        inputs={"age": ("number", 0), "size": ("number", 1)},
+        cells={"age": [0, 1, 2, 3], "size": [5, 4, 3, 2]},
+        present={"age": there, "size": [not one for one in there[1:]] + [False]},
+        num_rows=4,
+        rooms=PLAIN | {room: variants(room, kind)[0]},
+    )
+    network = world.network()
+    graph = export(network, world.batch([0, 1])).module()
+    assert_same(graph, network, nan_cells(world.batch(world.rows)))
+
+
+@pytest.mark.parametrize(
     ("kind", "variant", "longest"),
     [("text", 0, 40), ("text", 1, 40), ("audio", 0, 90)],
     ids=["gru", "transformer", "audio"],
@@ -117,14 +134,16 @@ def of_length(batch: Mapping[str, Cells], length: int) -> dict[str, Cells]:
     return {"it": Cells(values, cells.present)}
 
 
-def test_any_batch_will_do_as_an_example() -> None:
-    """One row, one place, nothing present, views of other tensors; gone with the wind once the graph is made."""
+@pytest.mark.parametrize(("rows", "places"), [(1, 1), (2, 3)])
+def test_any_batch_will_do_as_an_example(rows: int, places: int) -> None:
+    """One row, one place, nothing present, views of other tensors."""
     world = some(inputs={"note": ("text", 0)}, cells={"note": [4, 1]}, present={"note": [False, True]}, num_rows=2)
     network, whole = world.network(), world.batch([0, 1])
-    one = {name: Cells({n: v[:1, :1] for n, v in c.values.items()}, c.present[:1]) for name, c in whole.items()}
-    graph = export(network, nan_cells(one)).module()
+    (note,) = nan_cells(whole).values()
+    part = {name: value[:rows, :places] for name, value in note.values.items()}
+    graph = export(network, {"note": Cells(part, note.present[:rows])}).module()
     assert_same(graph, network, whole)
-    for value in one["note"].values.values():
+    for value in note.values.values():
         value.fill_(1)
     assert_same(graph, network, whole)
 

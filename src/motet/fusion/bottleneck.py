@@ -60,7 +60,8 @@ class BottleneckFusion(Fusion):
     hands it out, so fewer than two fused layers are refused. An absent input is in no mean, exactly. `tokens` are
     norm(z_m) without c_m.
 
-    Deviations: sinusoidal places where the paper learns them; vectors are averaged, not the decisions made from them.
+    Deviations: tokens are normalised and get sinusoidal places, where the paper learns them; vectors are averaged, not
+    the decisions made from them.
 
     >>> present = torch.ones(2, dtype=torch.bool)
     >>> photo = Tokens(torch.zeros(2, 9, 8), torch.ones(2, 9, dtype=torch.bool), present)
@@ -79,7 +80,7 @@ class BottleneckFusion(Fusion):
         from_layer: int = 0,
         bottlenecks: int = 4,
         heads: int = 4,
-        dropout: float = 0.0,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         check_heads(width, heads)

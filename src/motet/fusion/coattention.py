@@ -50,9 +50,8 @@ class CoAttentionFusion(Fusion):
         x_a = Block_a(x_a),                                            self-attention and a perceptron.
 
     The first of the x_a is a learned token. Then `[s_a; y_a] = norm_a(x_a)`, `h = mean_a s_a` over the inputs present.
-    Keys and values belong to the stream that is read,
-    as in the paper, so that a layer costs what its streams cost. An absent input is among nobody's keys and not in the
-    mean, exactly; an input by itself reads only itself. `tokens` are the y_a.
+    Keys and values belong to the stream that is read, as in the paper. An absent input is among nobody's keys and not
+    in the mean, exactly; an input by itself reads only itself. `tokens` are the y_a.
 
     Deviations: the paper has two streams, so one softmax over one other; it normalises behind each part and has a
     perceptron behind the co-attention too; it multiplies the first tokens of its two streams, where the mean lets any
@@ -73,7 +72,7 @@ class CoAttentionFusion(Fusion):
         width: int = 64,
         layers: int = 1,
         heads: int = 4,
-        dropout: float = 0.0,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         check_heads(width, heads)

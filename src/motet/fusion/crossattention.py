@@ -83,7 +83,7 @@ class CrossAttentionFusion(Fusion):
         width: int = 64,
         layers: int = 1,
         heads: int = 4,
-        dropout: float = 0.0,
+        dropout: float = 0.1,
         pairs: Literal["all"] | Sequence[tuple[str, str]] = "all",
     ) -> None:
         super().__init__()

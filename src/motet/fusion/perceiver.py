@@ -67,7 +67,7 @@ class PerceiverFusion(Fusion):
         latents: int = 16,
         layers: int = 2,
         heads: int = 4,
-        dropout: float = 0.0,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         check_heads(width, heads)

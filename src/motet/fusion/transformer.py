@@ -58,7 +58,7 @@ class TransformerFusion(Fusion):
         width: int = 64,
         layers: int = 2,
         heads: int = 4,
-        dropout: float = 0.0,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         check_heads(width, heads)

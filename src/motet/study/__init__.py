@@ -1,5 +1,5 @@
 """What trains several models to make or to judge one."""
 
-from motet.study.stacking import stacking
+from motet.study.stacking import before_training
 
-__all__ = ["stacking"]
+__all__ = ["before_training"]

@@ -27,9 +27,7 @@ FOLDS, SHARES = "folds", "shares.json"
 Shares = Mapping[str, Mapping[str, float]]
 
 
-def stacking(
-    experiment: Experiment, *, out: Path, progress: Progress
-) -> Callable[[Prepared, Network], None]:
+def before_training(experiment: Experiment, *, out: Path, progress: Progress) -> Callable[[Prepared, Network], None]:
     """What makes the untrained network ready: `stack` where the experiment asks for it, else nothing."""
     if isinstance(experiment.fusion, Late) and experiment.fusion.rule == "stacking":
         return partial(stack, out=out, progress=progress)
@@ -92,9 +90,7 @@ def _num_folds(prepared: Prepared) -> int:
 
 
 @torch.inference_mode()
-def _decisions(
-    network: Network, prepared: Prepared, rows: np.ndarray
-) -> dict[str, tuple[dict[str, Opinion], Cells]]:
+def _decisions(network: Network, prepared: Prepared, rows: np.ndarray) -> dict[str, tuple[dict[str, Opinion], Cells]]:
     """What every stream says about these rows, and their labels, by task."""
     device = next(network.parameters()).device
     network.eval()
