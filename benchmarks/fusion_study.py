@@ -41,7 +41,10 @@ FUSIONS: dict[str, dict[str, Any]] = {
 }
 TABLES: dict[str, dict[str, Any]] = {
     "av_digits": {
-        "inputs": {"image": "image", "audio": "audio"},
+        "inputs": {
+            "image": {"kind": "image", "width": 64},
+            "audio": {"kind": "audio", "channels": 32, "width": 64, "mels": 40, "hop": 20.0},
+        },
         "tasks": {"digit": "multiclass"},
     },
     "mfeat_6views": {
@@ -50,8 +53,8 @@ TABLES: dict[str, dict[str, Any]] = {
     },
     "meld_text": {
         "inputs": {
-            "utterance": "text",
-            "previous": {"kind": "text", "column": "previous_utterance"},
+            "utterance": {"kind": "text", "width": 64, "max_tokens": 24},
+            "previous": {"kind": "text", "width": 64, "max_tokens": 24, "column": "previous_utterance"},
             "speaker": {"kind": "category", "column": "speaker_main"},
         },
         "tasks": {
@@ -62,7 +65,7 @@ TABLES: dict[str, dict[str, Any]] = {
 }
 FEW_INPUTS = {"bilinear"}
 """Fusions that take two inputs and no more."""
-EPOCHS = {"av_digits": 12, "mfeat_6views": 15, "meld_text": 8}
+EPOCHS = {"av_digits": 20, "mfeat_6views": 15, "meld_text": 8}
 OUT = study.ROOT / "runs" / "fusion_study"
 
 

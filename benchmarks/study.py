@@ -44,7 +44,7 @@ def work(
     waiting = [job for job in jobs if job.key not in found]
     deadline = time.monotonic() + 60 * minutes
     running: dict[Future[dict[str, Any]], Job] = {}
-    with ProcessPoolExecutor(side, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=8) as pool:
+    with ProcessPoolExecutor(side, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=16) as pool:
         while running or (waiting and time.monotonic() < deadline):
             while waiting and len(running) < side and time.monotonic() < deadline:
                 job = waiting.pop(0)

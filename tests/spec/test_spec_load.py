@@ -169,7 +169,8 @@ MESSAGES: list[tuple[Any, str]] = [
         but("tasks/sold/metric", "acuracy"),
         "tasks.sold.metric: binary has no metric 'acuracy'; did you mean 'accuracy'?",
     ),
-    (but("fusion", "gatd"), f"fusion.kind: 'gatd' is not a fusion; choose from {', '.join(ROOMS['fusion'])}"),
+    (but("fusion", "gatd"), "fusion.kind: 'gatd' is not a fusion; did you mean 'gated'?"),
+    (but("fusion", "sum"), f"fusion.kind: 'sum' is not a fusion; choose from {', '.join(ROOMS['fusion'])}"),
     (but("fusion/widht", 4), "fusion.widht: 'fusion' has no field 'widht'; did you mean 'width'?"),
     (
         but("fusion", {"kind": "late", "weights": "lerned"}),

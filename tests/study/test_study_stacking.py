@@ -18,7 +18,7 @@ from motet.training import Quiet
 
 
 def rows(count: int = 240) -> list[dict[str, Any]]:
-    """`good` says the label nine times in ten, `poor` never; `name`, shared by two rows, can only be learned by heart."""
+    """`good` says the label nine times in ten, `poor` never; `name`, of two rows each, can only be learned by heart."""
     generator = np.random.default_rng(0)
     labels = generator.random(count) < 0.5
     told = np.where(generator.random(count) < 0.9, labels, ~labels)

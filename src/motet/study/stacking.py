@@ -1,4 +1,4 @@
-"""Stacking: how much each stream's decision counts, fitted on decisions about rows that its model was not trained on."""
+"""Stacking: how much each stream's decision counts, fitted on decisions about rows its model was not trained on."""
 
 import json
 import shutil
@@ -37,9 +37,9 @@ def before_training(experiment: Experiment, *, out: Path, progress: Progress) ->
 def stack(prepared: Prepared, network: Network, *, out: Path, progress: Progress) -> None:
     """Give the network its shares; they are kept in `out`, and read from there when a run is resumed.
 
-    The training rows are cut into `fusion.folds` folds at random. For each fold a model is trained on the others, by the
-    experiment's own schedule, and decides about the fold; the shares of each task are those that minimise its loss over
-    all these decisions (Wolpert, Neural Networks 1992; on the simplex: van der Laan et al., Super Learner, 2007).
+    The training rows are cut into `fusion.folds` folds at random. For each fold a model is trained on the others, by
+    the experiment's own schedule, and decides about the fold; the shares of each task are those that minimise its loss
+    over all these decisions (Wolpert, Neural Networks 1992; on the simplex: van der Laan et al., Super Learner, 2007).
     Preparations stay as they were fitted on all training rows. Stopped, it goes on where it was.
     """
     path = out / FOLDS / SHARES
