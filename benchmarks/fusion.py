@@ -25,6 +25,7 @@ from motet.core.flow import Batch, Cells, Tokens
 from motet.fusion import Concat
 from motet.fusion.base import FusionSpec
 from motet.model import assemble
+from motet.nn.keyed import row_keys
 from motet.spec import ROOMS
 from motet.training import train_step
 
@@ -42,7 +43,7 @@ def main() -> None:
     print(f"batch {BATCH}, {TOKENS} tokens an input, width {WIDTH}; {rounds} rounds, 1 thread\n")
     print("| inputs | fusion | ms, forward and backward | ratio to concat: median | range |\n|---|---|---|---|---|")
     for count in (2,) if quick else (2, 4, 8):
-        steps = {spec.kind: step for spec in specs() if (step := operator_step(spec, count)) is not None}
+        steps = {name: step for name, spec in specs().items() if (step := operator_step(spec, count)) is not None}
         lines(count, timed(steps, rounds=rounds, each=3), base="concat")
     print(f"\nfour pictures of 64 x 64, {rounds} rounds\n")
     print("| side | ms per step | times as fast: median | range |\n|---|---|---|---|")
@@ -53,10 +54,10 @@ def main() -> None:
         print(f"| {name} | {1e3 * statistics.median(values):.1f} | {faster} |")
 
 
-def specs() -> list[FusionSpec]:
+def specs() -> dict[str, FusionSpec]:
     """Every kind as it comes, and `concat` of maps."""
     found = [cls() for cls in ROOMS["fusion"].values()]
-    return [spec for spec in found if isinstance(spec, FusionSpec)]
+    return {spec.kind: spec for spec in found if isinstance(spec, FusionSpec)} | {"concat of maps": Concat(level="map")}
 
 
 def operator_step(spec: FusionSpec, count: int) -> Step | None:
@@ -68,11 +69,13 @@ def operator_step(spec: FusionSpec, count: int) -> Step | None:
     except SpecError:
         return None
     mask = torch.ones(BATCH, TOKENS, dtype=torch.bool)
+    keys = torch.arange(BATCH)
     values = {name: torch.randn(BATCH, TOKENS, WIDTH, requires_grad=True) for name in names}
     tokens = {name: Tokens(values[name], mask, mask[:, 0]) for name in names}
 
     def step() -> None:
-        streams = fusion(tokens)
+        with row_keys(keys):  # dropout is that of training
+            streams = fusion(tokens)
         torch.stack(
             [(fused.weight[:, None] * fused.pooled).square().sum() for fused in streams.values()]
         ).sum().backward()

@@ -96,7 +96,7 @@ def main() -> None:
         for fusion in FUSIONS
         if takes(fusion, table) and all(key(table, fusion, seed) in found for seed in range(options.seeds))
     ]
-    found = study.work(clocked, clock, results=results, minutes=options.minutes, side=1)
+    found |= study.work(clocked, clock, results=results, minutes=options.minutes, side=1)
     for table in TABLES:
         print(f"\n### {table}\n\n{markdown(table, found, seeds=options.seeds)}")
     print(f"\n### Mean rank\n\n{ranking(found, seeds=options.seeds)}")
@@ -145,6 +145,7 @@ def measure(job: study.Job, folder: Path) -> dict[str, Any]:
         "score": {task: report["tasks"][task]["metrics"][report["tasks"][task]["primary"]]["value"] for task in tasks},
         "absent": {name: {task: study.without(report, name, task) for task in tasks} for name in report["inputs"]},
         "parameters": report["training"]["parameters"],
+        "validation gain": report["training"]["gain"],
     }
 
 
@@ -171,11 +172,12 @@ def markdown(table: str, found: dict[str, dict[str, Any]], *, seeds: int) -> str
 
 
 def ranking(found: dict[str, dict[str, Any]], *, seeds: int) -> str:
-    """The mean rank over tables and seeds, of the fusions that ran on all of them."""
+    """The mean rank over tables and seeds, of the fusions that take all tables and ran on all."""
     ranks: dict[str, list[int]] = {}
     for table in TABLES:
         for seed in range(seeds):
-            runs = {fusion: found[name] for fusion in FUSIONS if (name := key(table, fusion, seed)) in found}
+            taken = [fusion for fusion in FUSIONS if all(takes(fusion, one) for one in TABLES)]
+            runs = {fusion: found[name] for fusion in taken if (name := key(table, fusion, seed)) in found}
             for place, fusion in enumerate(sorted(runs, key=lambda f: -mean(runs[f]["score"])), start=1):
                 ranks.setdefault(fusion, []).append(place)
     whole = {fusion: places for fusion, places in ranks.items() if len(places) == seeds * len(TABLES)}

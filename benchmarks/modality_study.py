@@ -46,6 +46,8 @@ def main() -> None:
     ]
     results = OUT / "results.jsonl"
     found = study.work(jobs, measure, results=results, minutes=options.minutes, side=options.side)
+    clocked = [study.Job(f"{method} | ms", experiment(table, method, 0)) for method in METHODS]
+    found |= study.work(clocked, clock, results=results, minutes=options.minutes, side=1)
     print("\n" + markdown(found, seeds=options.seeds))
 
 
@@ -78,8 +80,15 @@ def measure(job: study.Job, folder: Path) -> dict[str, float]:
         "sound alone": study.without(report, "image", "digit"),
         "picture alone": study.without(report, "audio", "digit"),
         "sound probe": probe(job.experiment, folder, "audio"),
-        "ms per step": study.step_time(job.experiment),
     }
+
+
+def clock(job: study.Job, folder: Path) -> dict[str, float]:
+    """The median time of a training step, nothing else running."""
+    import torch
+
+    torch.set_num_threads(1)
+    return {"ms per step": study.step_time(job.experiment)}
 
 
 def probe(experiment: dict[str, Any], folder: Path, name: str) -> float:
@@ -117,8 +126,8 @@ def markdown(found: dict[str, dict[str, float]], *, seeds: int) -> str:
     runs = {m: [found[key] for seed in range(seeds) if (key := f"{m} | {seed}") in found] for m in METHODS}
     for method in sorted(METHODS, key=lambda m: -sum(run["joint"] for run in runs[m]) / max(1, len(runs[m]))):
         cells = [study.shown([run[column] for run in runs[method]], wanted=seeds) for column in columns]
-        cost = [run["ms per step"] for run in runs[method]]
-        lines.append([method, *cells, f"{sum(cost) / len(cost):.1f}" if cost else "-"])
+        cost = found.get(f"{method} | ms")
+        lines.append([method, *cells, f"{cost['ms per step']:.1f}" if cost else "-"])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

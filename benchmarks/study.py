@@ -1,5 +1,6 @@
 """What the studies share: jobs trained once each, side by side, under a time budget, that go on where they stopped."""
 
+import hashlib
 import json
 import math
 import multiprocessing
@@ -16,8 +17,6 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
-STUDENT_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
-"""By number of seeds, the 97.5 % point of Student's t with one degree of freedom less."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,11 @@ class Job:
 
     key: str
     experiment: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Of the experiment: results of another one under the same key are not taken for this one's."""
+        return hashlib.sha256(json.dumps(self.experiment, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def data_folder() -> Path:
@@ -39,8 +43,12 @@ def data_folder() -> Path:
 def work(
     jobs: Sequence[Job], measure: Callable[[Job, Path], dict[str, Any]], *, results: Path, minutes: float, side: int
 ) -> dict[str, dict[str, Any]]:
-    """Results by key: those on file, and those of the jobs begun within the budget, `side` of them at a time."""
-    found = read(results)
+    """Results by key: those on file, and those of the jobs begun within the budget, `side` of them at a time.
+
+    A job that fails is named and left out; the others go on.
+    """
+    on_file = read(results)
+    found = {job.key: entry for job in jobs if (entry := on_file.get((job.key, job.digest))) is not None}
     waiting = [job for job in jobs if job.key not in found]
     deadline = time.monotonic() + 60 * minutes
     running: dict[Future[dict[str, Any]], Job] = {}
@@ -52,27 +60,32 @@ def work(
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 job = running.pop(future)
+                if (error := future.exception()) is not None:
+                    print(f"{job.key}: failed: {error}", flush=True)
+                    continue
                 found[job.key] = future.result()
                 with results.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps({"key": job.key, **found[job.key]}) + "\n")
+                    file.write(json.dumps({"key": job.key, "digest": job.digest, **found[job.key]}) + "\n")
                 print(f"{job.key}: {found[job.key]}", flush=True)
     return found
 
 
-def read(results: Path) -> dict[str, dict[str, Any]]:
-    """What is on file."""
+def read(results: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What is on file, by key and digest."""
     lines = results.read_text(encoding="utf-8").splitlines() if results.is_file() else []
     entries = [json.loads(line) for line in lines]
-    return {entry.pop("key"): entry for entry in entries}
+    return {(entry.pop("key"), entry.pop("digest")): entry for entry in entries}
 
 
 def mean_and_half_width(values: Sequence[float]) -> tuple[float, float]:
     """The mean over seeds, and half the width of its 95 % Student interval; NaN for a single seed."""
     mean = sum(values) / len(values)
-    if len(values) not in STUDENT_T:
+    if len(values) < 2:
         return mean, math.nan
-    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return mean, STUDENT_T[len(values)] * math.sqrt(variance / len(values))
+    from scipy.stats import t
+
+    half = t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return mean, float(half)
 
 
 def shown(values: Sequence[float], *, wanted: int) -> str:

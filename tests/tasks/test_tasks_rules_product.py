@@ -116,12 +116,13 @@ def test_precisions_are_one_at_first_and_follow_the_features() -> None:
 
 
 def test_the_precision_is_trained_by_the_likelihood_of_what_is_said() -> None:
-    """Against torch.distributions, but for log 2 pi; what is said is not moved."""
+    """Against torch.distributions, but for log 2 pi; neither what is said is moved, nor what it is read from."""
     rule, said = gaussian({"a": 0.7, "b": -0.4}, "ab"), {s: raw("regression", seed=n) for n, s in enumerate("ab")}
     said["a"].requires_grad_()
     present = {"b": [True, False, True, False, True]}
     labels = target("regression", [True, True, True, False, False])
-    terms = rule.terms(opinions(said, present=present), labels)
+    read = {stream: torch.randn(NUM_ROWS, 3, requires_grad=True) for stream in "ab"}
+    terms = rule.terms(opinions(said, present=present, features=read), labels)
     assert set(terms) == {"precision__a", "precision__b"}
     for stream, log_precision, rows in (("a", 0.7, [0, 1, 2]), ("b", -0.4, [0, 2])):
         density = torch.distributions.Normal(said[stream].detach()[rows], math.exp(-log_precision / 2))
@@ -130,6 +131,7 @@ def test_the_precision_is_trained_by_the_likelihood_of_what_is_said() -> None:
         assert terms[f"precision__{stream}"].count == 3
     terms["precision__a"].sum.backward()
     assert said["a"].grad is None
+    assert read["a"].grad is None
     assert rule.log_precision["a"].bias.grad is not None
 
 

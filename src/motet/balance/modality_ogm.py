@@ -77,6 +77,7 @@ class OGMThrottle(Throttle):
     ) -> None:
         super().__init__()
         self.alpha, self.noise, self.from_epoch, self.to_epoch = alpha, noise, from_epoch, to_epoch
+        self._largest: dict[str, float] = {}  # of the factors of this step's batches
         self.epoch: Tensor
         self.register_buffer("epoch", torch.ones((), dtype=torch.int64))
 
@@ -94,6 +95,7 @@ class OGMThrottle(Throttle):
         """The losses of the heads."""
         found = self.damping(scores(witness)) if self._active() else {}
         self.factors = {name: found.get(name, 1.0) for name in sorted(witness.tokens)}
+        self._largest = {name: max(factor, self._largest.get(name, 0.0)) for name, factor in self.factors.items()}
         return single_terms(witness)
 
     def damping(self, scores: Mapping[str, float]) -> dict[str, float]:
@@ -101,9 +103,10 @@ class OGMThrottle(Throttle):
         return {name: self._damped(name, scores) for name in sorted(scores)}
 
     def after_backward(self, parameters: Mapping[str, Sequence[nn.Parameter]], *, key: int) -> None:
-        """The noise. Of an accumulated step the last batch's factors tell how large the gradient was."""
+        """The noise. Of an accumulated step the largest factor of its batches tells how large the gradient was."""
         if self.noise and len(parameters) > 1 and self._active():
-            add_noise(parameters, self.factors, key=key)
+            add_noise(parameters, self._largest, key=key)
+        self._largest = {}
 
     def epoch_end(self, valid: ValidLosses | None) -> None:
         """Count it."""

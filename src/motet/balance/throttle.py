@@ -21,9 +21,9 @@ class Throttle(nn.Module, ABC):
     """One method of balancing inputs. All state that matters is in `state_dict`, keyed by input name.
 
     A throttle with `uses_singles` has the network keep a small head for each input and task that sees this input only.
-    `factors` say for the log what the method last did to each input: by which factor it scaled its gradient, or the
-    like, 1 being nothing. In evaluation mode a throttle does nothing. Of an accumulated step each batch is judged and
-    scaled on its own.
+    What it learns of losses it learns from the rows of its own process. `factors` say for the log what the method last
+    did to each input: by which factor it scaled its gradient, or the like, 1 being nothing. In evaluation mode a
+    throttle does nothing. Of an accumulated step each batch is judged and scaled on its own.
     """
 
     uses_singles: bool = False

@@ -18,9 +18,11 @@ class Witness:
     losses[input][task] is the loss of each row `[B]` under the head that sees this input only, with its graph, exactly
     0 where not counted; counted[input][task] are the rows `[B]` that have both the input and a label. joint[task] is
     the loss of each row of the joint decision, labelled[task] its rows with a label. scale[task] is what a row's loss
-    weighs in the step's total: priority / labels of the step; so `scale * losses.sum()` is on the footing of the task's
-    own loss. alone(names) gives {task: loss of each row} of the decision from these inputs only, without a graph; the
-    rows that have none of them answer the prior.
+    weighs in the step's total: the slope of the total with respect to the task's mean loss, divided by its labels. In
+    it are priorities and the loss weights of a balancer, not what a balancer makes of gradients; so
+    `scale * losses.sum()` is on the footing of the task's own loss. A task that is left out of the step has none.
+    alone(names) gives {task: loss of each row} of the decision from these inputs only, without a graph; the rows that
+    have none of them answer the prior.
     """
 
     tokens: Mapping[str, Tokens]

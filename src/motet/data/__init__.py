@@ -13,7 +13,7 @@ from motet.data.roles import determines, find_split, infer_task
 from motet.data.schema import ColumnGuess, infer_schema
 from motet.data.several import Several, cells_of
 from motet.data.spec import DataSpec
-from motet.data.split import Splits, split_rows
+from motet.data.split import Splits, split_rows, units_of
 from motet.data.store import Store, read_cells, verify
 from motet.data.table import Part, Table, concat_tables
 
@@ -44,5 +44,6 @@ __all__ = [
     "read_table",
     "rows_to_batch",
     "split_rows",
+    "units_of",
     "verify",
 ]

@@ -80,7 +80,7 @@ def _cut(
     table: Table, group: str | None, pool: np.ndarray, fractions: Mapping[str, float], seed: int
 ) -> dict[str, np.ndarray]:
     """The rows of each part, rising; what no fraction takes is "train"."""
-    units = _units(table, group, pool)
+    units = units_of(table, group, pool)
     num_units = int(units.max()) + 1 if len(units) else 0
     shuffled = seeds.generator(seed, "split").permutation(num_units)
     cut, start = {}, 0
@@ -97,8 +97,8 @@ def _cut(
     return {**cut, "train": pool[left]}
 
 
-def _units(table: Table, group: str | None, pool: np.ndarray) -> np.ndarray:
-    """For each row the number of its group, in order of appearance; a row without a group is one by itself."""
+def units_of(table: Table, group: str | None, pool: np.ndarray) -> np.ndarray:
+    """For each row of `pool` the number of its group, by first appearance; a row without a group is one by itself."""
     if group is None:
         return np.arange(len(pool))
     check_column(table, group, "data.group")

@@ -12,7 +12,7 @@ from motet.core.errors import SpecError
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.bilinear_forms import FORMS, Form
-from motet.fusion.project import pooled, presence
+from motet.fusion.project import one_stream, pooled
 from motet.nn.dropout import Dropout
 from motet.nn.named import Named
 from motet.nn.pooling import hide
@@ -102,7 +102,7 @@ class BilinearFusion(Fusion):
             for other, form in others.items():
                 terms.append(hide(form(vectors[one], vectors[other]), present[one] & present[other]))
         fused = self.dropout(torch.stack(terms).sum(dim=0) + self.bias)
-        return {"joint": Fused(fused, presence(tokens).any(dim=1), fused.new_ones(fused.shape[0]))}
+        return one_stream(fused, tokens)
 
 
 def _form(form: FormName, left_width: int, right_width: int, *, width: int, rank: int | None) -> Form:

@@ -12,7 +12,7 @@ from motet.core.errors import SpecError
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.embed import Embeddings, Summaries, check_heads, contextual, learned_tokens, mean_of_present
-from motet.fusion.project import presence
+from motet.fusion.project import one_stream, presence
 from motet.nn.attention import TransformerBlock
 from motet.nn.named import Named
 
@@ -112,7 +112,7 @@ class BottleneckFusion(Fusion):
         z = {name: self.norm(each) for name, each in self._exchange(embedded, present).items()}
         fused = mean_of_present({name: each[:, 0] for name, each in z.items()}, present)
         contexts = {name: contextual(each[:, 1:], tokens[name]) for name, each in z.items()}
-        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(fused.shape[0]), contexts)}
+        return one_stream(fused, tokens, contexts=contexts)
 
     def _exchange(
         self, embedded: Mapping[str, Tokens], present: Bool[Tensor, "B M"]

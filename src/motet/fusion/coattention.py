@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.embed import Embeddings, Summaries, check_heads, contextual, mean_of_present
-from motet.fusion.project import presence
+from motet.fusion.project import one_stream, presence
 from motet.nn.attention import TransformerBlock, attend
 from motet.nn.dropout import Dropout
 from motet.nn.named import Named
@@ -95,7 +95,7 @@ class CoAttentionFusion(Fusion):
         x = {name: self.norms[name](each) for name, each in x.items()}
         fused = mean_of_present({name: each[:, 0] for name, each in x.items()}, present)
         contexts = {name: contextual(each[:, 1:], tokens[name]) for name, each in x.items()}
-        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(fused.shape[0]), contexts)}
+        return one_stream(fused, tokens, contexts=contexts)
 
 
 class _Layer(nn.Module):

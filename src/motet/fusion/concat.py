@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.mapconcat import MapConcatFusion
-from motet.fusion.project import pooled, presence
+from motet.fusion.project import one_stream, pooled
 from motet.nn.dropout import Dropout
 from motet.nn.mlp import MLP
 
@@ -83,4 +83,4 @@ class ConcatFusion(Fusion):
         """One stream, present where any input is."""
         joined = torch.cat([pooled(tokens[name]) for name in self.inputs], dim=1)
         fused = self.dropout(self.mix(joined))
-        return {"joint": Fused(fused, presence(tokens).any(dim=1), fused.new_ones(fused.shape[0]))}
+        return one_stream(fused, tokens)

@@ -12,7 +12,7 @@ from motet.core.errors import SpecError
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.embed import Embeddings, Summaries, check_heads, contextual, mean_of_present
-from motet.fusion.project import presence
+from motet.fusion.project import one_stream, presence
 from motet.nn.attention import CrossBlock, TransformerBlock
 from motet.nn.named import Named
 from motet.nn.pooling import hide
@@ -110,7 +110,7 @@ class CrossAttentionFusion(Fusion):
         read = {name: self._read(name, embedded) for name in self.inputs}
         fused = mean_of_present({name: y[:, 0] for name, y in read.items()}, present)
         contexts = {name: contextual(y[:, 1:], tokens[name]) for name, y in read.items()}
-        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(fused.shape[0]), contexts)}
+        return one_stream(fused, tokens, contexts=contexts)
 
     def _read(self, name: str, embedded: Mapping[str, Tokens]) -> Float[Tensor, "B T W"]:
         """`[s_a; y_a]`: the tokens of one input, having read those of the others."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
-from motet.fusion.project import pooled, presence
+from motet.fusion.project import one_stream, pooled, presence
 from motet.nn.dropout import Dropout
 from motet.nn.mlp import MLP
 from motet.nn.named import Named
@@ -87,7 +87,7 @@ class DeepSetFusion(Fusion):
         vectors = {name: hide(pooled(tokens[name]), tokens[name].present) for name in self.inputs}
         elements = torch.stack([F.gelu(self.element[name](vectors[name])) for name in self.inputs], dim=1)
         fused = self.dropout(self.read(pooled_set(elements, present, pool=self.pool)))
-        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(fused.shape[0]))}
+        return one_stream(fused, tokens)
 
 
 def pooled_set(elements: Float[Tensor, "B M W"], present: Bool[Tensor, "B M"], *, pool: Pool) -> Float[Tensor, "B W"]:

@@ -13,7 +13,7 @@ from motet.core.checks import did_you_mean
 from motet.core.errors import SpecError
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
-from motet.fusion.project import pooled, presence
+from motet.fusion.project import one_stream, pooled, presence
 from motet.nn.dropout import Dropout
 from motet.nn.named import Named
 from motet.nn.pooling import hide, masked_mean
@@ -90,7 +90,7 @@ class FiLMFusion(Fusion):
         there = presence(tokens)
         known = there.any(dim=1)
         fused = masked_mean(modulated, known[:, None] if self.alone else there)
-        return {"joint": Fused(self.dropout(fused), known, fused.new_ones(fused.shape[0]))}
+        return one_stream(self.dropout(fused), tokens)
 
     def _modulated(
         self, name: str, vectors: Mapping[str, Float[Tensor, "B D"]], present: Mapping[str, Tensor]

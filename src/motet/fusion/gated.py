@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
-from motet.fusion.project import pooled, presence
+from motet.fusion.project import one_stream, pooled, presence
 from motet.fusion.shares import simplex
 from motet.nn.dropout import Dropout
 from motet.nn.named import Named
@@ -77,7 +77,7 @@ class GatedFusion(Fusion):
         features = torch.stack([self.feature[name](vectors[name]).tanh() for name in self.inputs], dim=2)
         opened = self._opened(vectors, present)
         fused = self.dropout(torch.where(present[:, None], opened * features, 0.0).sum(dim=2))
-        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(fused.shape[0]))}
+        return one_stream(fused, tokens)
 
     def _opened(
         self, vectors: Mapping[str, Float[Tensor, "B D"]], present: Bool[Tensor, "B M"]

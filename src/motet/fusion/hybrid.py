@@ -98,8 +98,9 @@ class HybridFusion(Fusion):
         (joint,) = self.joint(tokens).values()
         present = torch.cat([joint.present[:, None], presence(tokens)], dim=1)
         vectors = {self.joint_stream: joint.pooled, **self.project(tokens)}
+        contexts = {self.joint_stream: joint.tokens, **dict.fromkeys(self.inputs)}
         shares = self.shares(present)
         return {
-            stream: Fused(vectors[stream], present[:, column], shares[:, column])
+            stream: Fused(vectors[stream], present[:, column], shares[:, column], tokens=contexts[stream])
             for column, stream in enumerate(self.streams)
         }

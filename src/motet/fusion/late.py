@@ -44,12 +44,14 @@ class Late(FusionSpec):
     )
     separate: bool = Field(
         default=False,
-        description="Each input's model is trained by its own loss alone, and the decisions are joined afterwards.",
+        description="Each input's model is trained by its own loss alone, and the decisions are joined afterwards; "
+        "true at rule stacking, if nothing is said.",
     )
     folds: int = Field(
         default=FOLDS,
         ge=2,
-        description="At rule stacking: parts into which the training rows are cut to fit the shares.",
+        description="At rule stacking: parts into which the training rows are cut to fit the shares; one more "
+        "training each, and each may take training.minutes.",
     )
 
     @model_validator(mode="before")
@@ -122,12 +124,17 @@ class LateFusion(Fusion):
 
 
 def with_auxiliary(given: Any) -> Any:
-    """The fields as given, `auxiliary` filled in with 1 where the method trains each stream by its own loss too.
+    """The fields as given, `auxiliary` filled in with 1 where the method trains each stream by its own loss too, and
+    `separate` at rule stacking, whose shares are those of models trained apart.
 
     >>> with_auxiliary({"rule": "evidential"}), with_auxiliary({"rule": "product"})
     ({'rule': 'evidential', 'auxiliary': 1.0}, {'rule': 'product'})
     """
-    if not isinstance(given, Mapping) or "auxiliary" in given:
+    if not isinstance(given, Mapping):
+        return given
+    if given.get("rule") == "stacking":
+        given = {"separate": True, **given}
+    if "auxiliary" in given:
         return given
     each_by_its_own = given.get("rule", "mean") not in WITH_SHARES or given.get("separate", False)
     return {**given, "auxiliary": 1.0} if each_by_its_own else given

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
-from motet.fusion.project import pooled, presence
+from motet.fusion.project import one_stream, pooled
 from motet.nn.dropout import Dropout
 from motet.nn.named import Named
 from motet.nn.pooling import hide
@@ -75,7 +75,7 @@ class LowRankFusion(Fusion):
         factors = [self._factor(name, tokens[name]) for name in self.inputs]
         products = reduce(mul, factors).reshape(-1, self.rank, self.output_width)
         fused = self.dropout((self.weight[:, None] * products).sum(dim=1) + self.bias)
-        return {"joint": Fused(fused, presence(tokens).any(dim=1), fused.new_ones(fused.shape[0]))}
+        return one_stream(fused, tokens)
 
     def _factor(self, name: str, one: Tokens) -> Float[Tensor, "B R*W"]:
         """`W_m^r [x_m; 1]` of all ranks side by side; 1 where the input is absent."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, Grids
-from motet.fusion.project import presence
+from motet.fusion.project import one_stream
 from motet.nn.conv import group_norm
 from motet.nn.dropout import Dropout
 from motet.nn.named import Named
@@ -31,6 +31,9 @@ class MapConcatFusion(Fusion):
     resampled to it bilinearly (cells outside a map's mask are 0), and what is no map has its mean token at every place.
     Elsewhere it is a line of `places`, C a convolution over 3 of them, and the real tokens of each row are resampled
     to it linearly, antialiased where they shrink: aligned in time is to be at the same fraction of the recording.
+
+    Training pictures are shifted and mirrored each on its own (`crop`, `flip`): for maps that must stay aligned set
+    `crop: 0` and leave `flip` off.
 
     An absent input is exact: its term is left out of the sum, the learned absent token is not looked at. `places` and
     the grids that remain being the same, the row comes out as without the input. A row without any is a constant.
@@ -74,7 +77,7 @@ class MapConcatFusion(Fusion):
             x = x + layer(dropout(x))
         x = x.flatten(2)
         fused = self.dropout(self.project(torch.cat([x.mean(dim=2), (self.gain * x).mean(dim=2)], dim=1)))
-        return {"joint": Fused(fused, presence(tokens).any(dim=1), torch.ones_like(fused[:, 0]))}
+        return one_stream(fused, tokens)
 
     def _laid(self, name: str, x: Float[Tensor, "B T W"], one: Tokens) -> Float[Tensor, "B W *sides"]:
         """One input's channels at every place of the common map; zeros in rows without the input."""

@@ -10,7 +10,7 @@ from torch import nn
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.embed import Embeddings, check_heads, learned_tokens
-from motet.fusion.project import presence
+from motet.fusion.project import one_stream
 from motet.nn.attention import CrossBlock, TransformerBlock
 
 
@@ -82,11 +82,11 @@ class PerceiverFusion(Fusion):
 
     def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
         """One stream, present where any input is."""
-        embedded, present = self.embed(tokens).values(), presence(tokens).any(dim=1)
+        embedded = self.embed(tokens).values()
         z, mask = (torch.cat(parts, dim=1) for parts in zip(*((one.values, one.mask) for one in embedded), strict=True))
         x = self.read(self.latents.expand(z.shape[0], -1, -1), z, mask)
         every = mask.new_ones(x.shape[:2])
         for block in self.blocks:
             x = block(x, every)
         fused = self.norm(x).mean(dim=1)
-        return {"joint": Fused(fused, present, fused.new_ones(fused.shape[0]))}
+        return one_stream(fused, tokens)

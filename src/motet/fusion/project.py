@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from motet.core.flow import Tokens
+from motet.core.flow import Fused, Tokens
 from motet.nn.named import Named
 from motet.nn.pooling import masked_mean
 
@@ -27,6 +27,18 @@ def pooled(tokens: Tokens) -> Float[Tensor, "B D"]:
 def presence(tokens: Mapping[str, Tokens]) -> Bool[Tensor, "B M"]:
     """Which inputs each row has, in the sorted order of their names."""
     return torch.stack([tokens[name].present for name in sorted(tokens)], dim=1)
+
+
+def one_stream(
+    fused: Float[Tensor, "B W"], tokens: Mapping[str, Tokens], *, contexts: Mapping[str, Tokens] | None = None
+) -> dict[str, Fused]:
+    """The only stream, "joint": it decides alone, and is present in the rows that have any input.
+
+    >>> one = torch.ones(1, 1, dtype=torch.bool)
+    >>> one_stream(torch.zeros(1, 2), {"photo": Tokens(torch.zeros(1, 1, 2), one, one[0])})["joint"].weight
+    tensor([1.])
+    """
+    return {"joint": Fused(fused, presence(tokens).any(dim=1), torch.ones_like(fused[:, 0]), contexts)}
 
 
 class Projections(nn.Module):

@@ -13,7 +13,7 @@ from torch import nn
 from motet.core.errors import SpecError
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
-from motet.fusion.project import pooled, presence
+from motet.fusion.project import one_stream, pooled
 from motet.nn.dropout import Dropout
 from motet.nn.named import Named
 from motet.nn.pooling import hide
@@ -88,10 +88,10 @@ class TensorFusion(Fusion):
     def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
         """One stream, present where any input is."""
         z = {name: linear(hide(pooled(tokens[name]), tokens[name].present)) for name, linear in self.narrow.items()}
-        present = presence(tokens).any(dim=1)
-        one = next(iter(z.values())).new_ones(present.shape[0], 1)
+        first = next(iter(z.values()))
+        one = first.new_ones(first.shape[0], 1)
         fused = self.dropout(self.products(one, z))
-        return {"joint": Fused(fused, present, fused.new_ones(fused.shape[0]))}
+        return one_stream(fused, tokens)
 
 
 class Products(nn.Module):

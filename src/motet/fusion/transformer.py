@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.embed import Embeddings, check_heads, contextual, learned_tokens
-from motet.fusion.project import presence
+from motet.fusion.project import one_stream
 from motet.nn.attention import TransformerBlock
 
 
@@ -72,17 +72,17 @@ class TransformerFusion(Fusion):
 
     def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
         """One stream, present where any input is."""
-        embedded, present = self.embed(tokens), presence(tokens).any(dim=1)
+        embedded = self.embed(tokens)
         mask = torch.cat([one.mask for one in embedded.values()], dim=1)
         order = _real_first(mask)
         x = _picked(torch.cat([one.values for one in embedded.values()], dim=1), order)
         x = torch.cat([self.summary.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
-        real = torch.cat([present.new_ones(x.shape[0], 1), mask.gather(1, order)], dim=1)
+        real = torch.cat([mask.new_ones(x.shape[0], 1), mask.gather(1, order)], dim=1)
         for block in self.blocks:
             x = block(x, real)
         x = self.norm(x)
         fused = x[:, 0]
-        return {"joint": Fused(fused, present, fused.new_ones(fused.shape[0]), _parted(x[:, 1:], mask, tokens))}
+        return one_stream(fused, tokens, contexts=_parted(x[:, 1:], mask, tokens))
 
 
 def _real_first(mask: Bool[Tensor, "B T"]) -> Int64[Tensor, "B t"]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from motet.core.flow import Fused, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
-from motet.fusion.project import Projections, pooled, presence
+from motet.fusion.project import Projections, one_stream, pooled, presence
 from motet.fusion.shares import simplex
 from motet.nn.dropout import Dropout
 from motet.nn.named import Named
@@ -68,7 +68,7 @@ class WeightedFusion(Fusion):
         vectors = self._vectors(tokens, heard=present | ~present.any(dim=1, keepdim=True))
         shares = simplex(self._logits(vectors), present)
         fused = self.dropout((shares[:, :, None] * torch.stack(list(vectors.values()), dim=1)).sum(dim=1))
-        return {"joint": Fused(fused, present.any(dim=1), fused.new_ones(fused.shape[0]))}
+        return one_stream(fused, tokens)
 
     def _vectors(self, tokens: Mapping[str, Tokens], *, heard: Bool[Tensor, "B M"]) -> dict[str, Float[Tensor, "B W"]]:
         """`P_m x_m`; what is not heard is 0 before it is mapped, since a share of 0 would keep NaN."""

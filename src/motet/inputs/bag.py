@@ -21,6 +21,10 @@ THERE = "there"
 """Beside the tensors of the parts `[n, K, ...]`: which of the K places have one."""
 
 
+MOST = 64
+"""So many parts a row may have: a batch is padded to its fullest row."""
+
+
 class BagPreparation(Preparation):
     """Every part is prepared as `part` prepares one; items of all parts have one shape.
 
@@ -41,7 +45,10 @@ class BagPreparation(Preparation):
         """`[n, *item]`: parts are sorted by their content, since a bag has no order; a cell that is one part is a bag
         of one. Errors: `CellError` with the `place` of the first bad part.
         """
-        items = [self._read(part, place) for place, part in enumerate(parts_of(cell))]
+        parts = parts_of(cell)
+        if len(parts) > MOST:
+            raise CellError(f"{len(parts)} in one row, of which a model reads {MOST} at most")
+        items = [self._read(part, place) for place, part in enumerate(parts)]
         if not items:
             raise CellError("a list without anything in it")
         return np.stack([items[index] for index in sorted(range(len(items)), key=lambda one: items[one].tobytes())])

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -72,6 +72,7 @@ class Category(InputSpec):
     """A category: one learned vector per value, one for values never seen."""
 
     kind: Literal["category"] = "category"
+    several: ClassVar[bool] = False
     min_count: int = Field(
         default=2, ge=1, description="Values rarer than this in the training rows count as never seen."
     )

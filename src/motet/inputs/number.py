@@ -89,6 +89,7 @@ class Number(InputSpec):
     """A number: scaled, encoded piecewise-linearly, one token."""
 
     kind: Literal["number"] = "number"
+    several: ClassVar[bool] = False
     paper: ClassVar[str] = "Gorishniy et al., On Embeddings for Numerical Features, NeurIPS 2022"
     scaling: Literal["standard", "quantile"] = Field(
         default="standard", description="Mean 0 and deviation 1, or by rank among the training values (for long tails)."

@@ -123,22 +123,20 @@ def _free_recurrent_lengths() -> Iterator[None]:
     torch has no such place for them the length stays fixed.
     """
     gru: Any = torch.ops.aten.gru.input
+    composite = torch._C.DispatchKey.CompositeImplicitAutograd
     kernels, cache = getattr(gru, "py_kernels", {}), getattr(gru, "_dispatch_cache", {})
-    unrolled = kernels.get(_COMPOSITE)
+    unrolled = kernels.get(composite)
     cache.clear()
-    kernels[_COMPOSITE] = _gru_shapes
+    kernels[composite] = _gru_shapes
     try:
         yield
     finally:
         cache.clear()
-        del kernels[_COMPOSITE]
-        kernels.update({_COMPOSITE: unrolled} if unrolled else {})
+        del kernels[composite]
+        kernels.update({composite: unrolled} if unrolled else {})
 
 
 def _gru_shapes(x: Tensor, state: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
     """Empty tensors for `output [B, T, H * directions]` and the last `state [layers * directions, B, H]`."""
     bidirectional = rest[5]
     return x.new_empty(*x.shape[:2], state.shape[2] * (1 + bidirectional)), torch.empty_like(state)
-
-
-_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd

@@ -98,6 +98,7 @@ def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepar
     fitted = fit_columns(experiment, base=base)
     for line in fitted.warnings:
         progress.say(f"warning: {line}")
+    build(fitted)  # parts that do not fit together are refused before every cell is read
     rows = np.sort(np.concatenate([fitted.splits.train, fitted.splits.valid, fitted.splits.test]))
     inputs, targets = fitted.columns
     spec = experiment.data

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from motet.artifact import write_file
 from motet.core import seed as seeds
+from motet.core.errors import SpecError
 from motet.core.flow import Cells
+from motet.data import units_of
 from motet.fusion import Late
 from motet.model import Network
 from motet.run.experiment import train
@@ -37,9 +39,10 @@ def before_training(experiment: Experiment, *, out: Path, progress: Progress) ->
 def stack(prepared: Prepared, network: Network, *, out: Path, progress: Progress) -> None:
     """Give the network its shares; they are kept in `out`, and read from there when a run is resumed.
 
-    The training rows are cut into `fusion.folds` folds at random. For each fold a model is trained on the others, by
-    the experiment's own schedule, and decides about the fold; the shares of each task are those that minimise its loss
-    over all these decisions (Wolpert, Neural Networks 1992; on the simplex: van der Laan et al., Super Learner, 2007).
+    The training rows, or their groups, are cut into `fusion.folds` folds at random. For each fold a model is trained on
+    the others, by the experiment's own schedule, and decides about the fold; the shares of each task are those that
+    minimise its loss over all these decisions (Wolpert, Neural Networks 1992; on the simplex: van der Laan et al.,
+    Super Learner, 2007).
     Preparations stay as they were fitted on all training rows. Stopped, it goes on where it was.
     """
     path = out / FOLDS / SHARES
@@ -73,12 +76,16 @@ def _fitted_shares(prepared: Prepared, folder: Path, progress: Progress) -> dict
 
 
 def _folds(prepared: Prepared) -> Iterator[tuple[Prepared, np.ndarray]]:
-    """Without a fold's rows, and these rows."""
+    """Without a fold's rows, and these rows; the rows of a group are in one fold."""
     fitted = prepared.fitted
-    rows = fitted.splits.train
+    rows, group = fitted.splits.train, fitted.experiment.data.group
+    units = units_of(fitted.table, group, rows)
+    num_units, num_folds = len(np.unique(units)), _num_folds(prepared)
+    if num_units < num_folds:
+        raise SpecError(f"fusion.folds: {num_folds} folds need as many rows or groups, found {num_units} to train on")
     generator = np.random.default_rng(seeds.key(fitted.experiment.training.seed, "stacking"))
-    for held in np.array_split(generator.permutation(rows), _num_folds(prepared)):
-        held = np.sort(held)
+    for fold in np.array_split(generator.permutation(np.unique(units)), num_folds):
+        held = rows[np.isin(units, fold)]
         splits = replace(fitted.splits, train=np.setdiff1d(rows, held))
         yield replace(prepared, fitted=replace(fitted, splits=splits)), held
 

@@ -1,6 +1,5 @@
 """One step: forward passes, one loss per task over the whole step's labels, one ordinary backward each, one update."""
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,15 +62,15 @@ def train_step(
             tokens = network.encode(batch.inputs, keys, progress=progress)
             decisions = network.decide(tokens, keys)
         parts = task_terms(network, decisions, batch.targets, labelled=list(shares))
+        means = {task: torch.stack([t.sum / t.count for t in each.values()]).sum() for task, each in parts.items()}
         added = {name: omega / len(batches) for name, omega in _penalties(network).items()}
-        if network.throttle.uses_singles:
-            scale = {task: priorities[task] / counts[task] for task in shares}
+        total = _total(network, means, {task: priorities[task] * share for task, share in shares.items()})
+        if total is not None and network.throttle.uses_singles:
+            scale = {task: weight / own[task] for task, weight in _weights(total, means).items()}
             seen = witness(network, tokens, decisions, batch.targets, scale=scale, keys=keys, precision=precision)
             added |= network.throttle.terms(seen)
-        # The junction sees each batch's own mean, so a loss of ordinary size however few labels the batch has; how much
-        # of the step's labels that is goes into the priority, and the batches add up to the mean over the step.
-        means = {task: torch.stack([t.sum / t.count for t in each.values()]).sum() for task, each in parts.items()}
-        _backward(network, means, added, {task: priorities[task] * share for task, share in shares.items()})
+        if total is not None:
+            sum(_finite(added), start=total).backward()  # type: ignore[no-untyped-call]
         _add(losses, {task: mean * shares[task] for task, mean in means.items()})
         _add(terms, added | beside_joint(parts, shares))
     network.throttle.after_backward(network.encoder_parameters(), key=key(seed, "throttle", step))
@@ -81,12 +80,24 @@ def train_step(
     return StepResult(losses, counts, terms, dict(network.throttle.factors), moved)
 
 
-def _backward(
-    network: Network, losses: Mapping[str, Tensor], added: Mapping[str, Tensor], priorities: Mapping[str, float]
-) -> None:
-    with contextlib.suppress(RunError):  # no loss is finite: the junction has counted it, and nothing moves
-        total = network.junction.total(losses, priorities=priorities)
-        sum(_finite(added), start=total).backward()  # type: ignore[no-untyped-call]
+def _total(network: Network, losses: Mapping[str, Tensor], priorities: Mapping[str, float]) -> Tensor | None:
+    """What is differentiated; None if no loss is finite: the junction has counted it, and nothing moves.
+
+    The junction sees each batch's own mean, so a loss of ordinary size however few labels the batch has; how much of
+    the step's labels that is goes into the priority, and the batches add up to the mean over the step.
+    """
+    try:
+        return network.junction.total(losses, priorities=priorities)
+    except RunError:
+        return None
+
+
+def _weights(total: Tensor, losses: Mapping[str, Tensor]) -> dict[str, float]:
+    """What each loss weighs in the total, by its slope; without the tasks that are left out."""
+    if not losses:
+        return {}
+    slopes = torch.autograd.grad(total, list(losses.values()), retain_graph=True, allow_unused=True)
+    return {task: float(slope) for task, slope in zip(losses, slopes, strict=True) if slope is not None}
 
 
 def _finite(terms: Mapping[str, Tensor]) -> list[Tensor]:

@@ -22,9 +22,10 @@ class ProductOfNumbers(PlainRule):
     The mean of the product of Gaussians `N(mu_m, 1 / T_m)^w_m` (Hinton, Neural Computation 2002): inverse-variance
     weighting. `log T_m = s_m(features of m)` is a linear layer for each stream, 0 at first. The joint loss trains it,
     and so does a term: the Gaussian negative log-likelihood `1/2 (T_m (y - mu_m)^2 - log T_m)` of each stream where it
-    is present and the row labelled. In the term mu_m is held fixed, so that what a stream says is fitted by the loss
-    the user chose, and only its precision by the likelihood. Unlike that of classes, the density of the labels is not
-    divided out. In a row without any stream the answer is 0, the mean of the labels.
+    is present and the row labelled. In the term mu_m and the features are held fixed, so that what a stream says is
+    fitted by the loss the user chose, and only its precision by the likelihood, whose gradient is huge where a stream is
+    wrongly taken for precise. Unlike that of classes, the density of the labels is not divided out. In a row without
+    any stream the answer is 0, the mean of the labels.
 
     >>> import torch
     >>> joining = Joining(streams=("a", "b"), width=1, shape=(), loss=lambda output, target: output)
@@ -44,7 +45,9 @@ class ProductOfNumbers(PlainRule):
     def forward(self, opinions: Mapping[str, Opinion]) -> Float[Tensor, "B ..."]:
         """The mean of the product."""
         said, present = statements(opinions)
-        log_weights = safe_log(shares(opinions)) + each(opinions, lambda stream: self._log_precision(stream, opinions))
+        log_weights = safe_log(shares(opinions)) + each(
+            opinions, lambda stream: self._read(stream, features(opinions[stream]))
+        )
         return (simplex(beside(log_weights, said), present) * said).sum(dim=0)
 
     def terms(self, opinions: Mapping[str, Opinion], target: Cells) -> dict[str, LossTerm]:
@@ -54,13 +57,13 @@ class ProductOfNumbers(PlainRule):
         for stream in sorted(opinions):
             own = Cells(target.values, target.present & opinions[stream].present)
             error = labelled_loss(_squared_error, opinions[stream].output.detach(), own)
-            log_precision = hide(self._log_precision(stream, opinions), own.present)
+            log_precision = hide(self._read(stream, features(opinions[stream]).detach()), own.present)
             terms[f"precision__{stream}"] = LossTerm((error * log_precision.exp() - log_precision).sum() / 2, count)
         return terms
 
-    def _log_precision(self, stream: str, opinions: Mapping[str, Opinion]) -> Float[Tensor, "B"]:
-        read: Tensor = self.log_precision[stream](features(opinions[stream]))
-        return read.float().squeeze(dim=-1)
+    def _read(self, stream: str, features: Float[Tensor, "B D"]) -> Float[Tensor, "B"]:
+        log_precision: Tensor = self.log_precision[stream](features)
+        return log_precision.float().squeeze(dim=-1)
 
 
 def _squared_error(output: Tensor, label: Tensor) -> Tensor:
