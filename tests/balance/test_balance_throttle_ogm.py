@@ -178,3 +178,26 @@ def test_the_witness_of_a_step_gives_the_scores() -> None:
     from motet.balance.singles import scores
 
     assert scores(seen(net, one)) == pytest.approx(scores_of(net, one, ("age", "rank", "size")), rel=1e-5)
+
+
+def test_noise_is_never_larger_than_the_undamped_gradient_where_inputs_share_an_encoder() -> None:
+    weight = nn.Parameter(torch.zeros(200, 100))
+    raw = torch.randn(200, 100, generator=torch.Generator().manual_seed(0))
+    weight.grad = raw.clone()
+    add_noise({"a": [weight], "b": [weight]}, {"a": 1e-3, "b": 1.0}, key=3)
+    assert float((weight.grad - raw).std()) == pytest.approx(1.0, rel=0.03)
+
+
+def test_noise_of_an_accumulated_step_heeds_all_its_batches() -> None:
+    """In the first batch the encoder was not damped, so what is left of the gradient is as large as it was."""
+    throttle = OGMThrottle(alpha=ALPHA)
+    throttle.terms(told({"a": {"x": [1.0]}, "b": {"x": [1.0]}}))
+    throttle.terms(told({"a": {"x": [0.0]}, "b": {"x": [9.0]}}))
+    assert throttle.factors["a"] < 1e-3
+    weight = nn.Parameter(torch.zeros(200, 100))
+    raw = torch.randn(200, 100, generator=torch.Generator().manual_seed(0))
+    weight.grad = raw.clone()
+    throttle.after_backward({"a": [weight], "b": []}, key=0)
+    assert float((weight.grad - raw).std()) == pytest.approx(1.0, rel=0.03)
+    throttle.terms(told({"a": {"x": [0.0]}, "b": {"x": [9.0]}}))
+    assert throttle._largest["a"] < 1e-3, "the next step begins anew"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from motet import balance, fusion, inputs, sharing, tasks
-from motet.balance import ThrottleSpec, Witness
+from motet.balance import BalancerSpec, ThrottleSpec, Witness
 from motet.core.flow import Batch, Cells, Tokens
 from motet.fusion.base import FusionSpec
 from motet.model import Network, assemble
@@ -29,6 +29,7 @@ def network(
     names: Sequence[str] = ("age", "size", "rank"),
     asked: Sequence[str] = ("sold", "price", "kind"),
     joined: FusionSpec = fusion.Concat(width=4),  # noqa: B008
+    balancer: BalancerSpec = balance.Fixed(),  # noqa: B008
     seed: int = 0,
 ) -> Network:
     """Numbers, up to three tasks; the same weights whatever the throttle."""
@@ -38,7 +39,7 @@ def network(
         tasks={name: (TASKS[name], TASKS[name].fit(LABELS[name])) for name in asked},
         fusion=joined,
         sharing=sharing.Hard(width=4, dropout=0.0),
-        task_balance=balance.Fixed(),
+        task_balance=balancer,
         modality_balance=spec,
         seed=seed,
     ).train()

@@ -122,11 +122,11 @@ def r2(output: Tensor, target: Tensor) -> float:
 
 
 CLASSES = tuple(range(4))
-WEAK = Table(weak, Binary(), (0, 1), log_likelihood, num_rows=400, steps=120, width=8)
+WEAK = Table(weak, Binary(), (0, 1), log_likelihood, num_rows=800, steps=120, width=8)
 CONFLICT = Table(conflict, Multiclass(), CLASSES, accuracy, num_rows=1500, steps=200)
-SENSORS = Table(sensors, Regression(), (-1.0, 1.0), r2, num_rows=1000, steps=200)  # labels are standardised already
+SENSORS = Table(sensors, Regression(), (-1.0, 1.0), r2, num_rows=1000, steps=120)  # labels are standardised already
 WORTH = Table(worth, Multiclass(), CLASSES[:3], accuracy, num_rows=150, steps=80)
-READING = Table(reading, Multiclass(), CLASSES, accuracy, num_rows=2000, steps=400, width=32)
+READING = Table(reading, Multiclass(), CLASSES, accuracy, num_rows=2000, steps=300, width=32)
 
 
 def network(spec: FusionSpec, table: Table, rows: Rows, seed: int) -> Network:
@@ -200,24 +200,22 @@ def both_concats(table: Table) -> list[FusionSpec]:
 @pytest.mark.parametrize(
     ("spec", "table", "margin"),
     [
-        pytest.param(late("product", WEAK), WEAK, 0.02, id="product"),
-        pytest.param(late("uncertainty", CONFLICT), CONFLICT, 0.02, id="uncertainty"),
+        pytest.param(late("product", WEAK), WEAK, 0.015, id="product"),
+        pytest.param(late("uncertainty", CONFLICT), CONFLICT, 0.025, id="uncertainty"),
         pytest.param(late("evidential", CONFLICT), CONFLICT, 0.02, id="evidential"),
-        pytest.param(late("uncertainty", SENSORS), SENSORS, 0.007, id="uncertainty of numbers"),
+        pytest.param(late("uncertainty", SENSORS), SENSORS, 0.018, id="uncertainty of numbers"),
         pytest.param(late("evidential", SENSORS), SENSORS, 0.005, id="evidential of numbers"),
         pytest.param(late("stacking", WORTH), WORTH, 0.02, id="stacking"),
-        pytest.param(
-            Hybrid(fusion=Concat(width=32), rule="uncertainty"), READING, 0.14, id="hybrid"
-        ),
+        pytest.param(Hybrid(fusion=Concat(width=32), rule="uncertainty"), READING, 0.1, id="hybrid"),
     ],
-)  # fmt: skip
+)
 def test_the_rule_beats_concat(spec: FusionSpec, table: Table, margin: float) -> None:
     assert lead(spec, table, over=both_concats(table)) > margin
 
 
 @pytest.mark.parametrize(
     ("rule", "table", "margin"),
-    [("product", WEAK, 0.08), ("uncertainty", SENSORS, 0.1), ("evidential", SENSORS, 0.1), ("stacking", WORTH, 0.09)],
+    [("product", WEAK, 0.1), ("uncertainty", SENSORS, 0.1), ("evidential", SENSORS, 0.1), ("stacking", WORTH, 0.1)],
 )
 def test_the_rule_beats_the_mean_of_inputs_trained_alike(rule: str, table: Table, margin: float) -> None:
     assert lead(late(rule, table), table, over=[late("mean", table, auxiliary=late(rule, table).auxiliary)]) > margin

@@ -178,7 +178,8 @@ def test_auxiliary_left_out_is_what_the_rule_needs_and_is_written_down(spec: Lat
 
 def test_separate_is_there_for_the_network() -> None:
     assert Late(separate=True).build(WIDTHS).separate
-    assert not Late(rule="stacking").build(WIDTHS).separate
+    assert Late(rule="stacking").build(WIDTHS).separate
+    assert not Late(rule="stacking", separate=False).build(WIDTHS).separate
     assert not Hybrid().build(WIDTHS).separate
 
 

@@ -80,6 +80,11 @@ def test_several_pictures_where_training_rows_have_one_are_refused() -> None:
         Image().fit(PICTURES).read(tuple(PICTURES[:2]))
 
 
+def test_more_parts_than_a_model_reads_are_refused_before_any_is_decoded() -> None:
+    with pytest.raises(CellError, match="65 in one row, of which a model reads 64 at most"):
+        prepared()[0].read(("no picture",) * 65)
+
+
 def test_parts_in_any_order_are_the_same_bag() -> None:
     preparation, _ = prepared()
     assert np.array_equal(preparation.read(BAGS[0]), preparation.read(BAGS[0][::-1]))

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import motet
-from motet.core.errors import RunError
+from motet.core.errors import RunError, SpecError
 from motet.fusion import Late
+from motet.run.prepare import prepare
 from motet.spec import load
 from motet.study import before_training
 from motet.training import Quiet
@@ -50,7 +51,7 @@ def test_shares_are_those_of_what_each_stream_knows_of_rows_it_has_not_seen(tmp_
     assert sorted(shares) == ["bought", "spent"]
     for own in shares.values():
         assert sum(own.values()) == pytest.approx(1.0)
-        assert own["good"] > 0.8
+        assert own["good"] > 2 * max(own["poor"], own["name"])
     assert not list((tmp_path / "run" / "folds").glob("fold-*"))
     rule = run.model.network.rules["bought"]
     log_shares = dict(rule.named_buffers())
@@ -80,6 +81,24 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path: Path, mo
     resumed = motet.fit(experiment(), out=tmp_path / "stopped", resume=True)
     for name, value in whole.model.network.state_dict().items():
         assert torch.equal(resumed.model.network.state_dict()[name], value), name
+
+
+def test_the_rows_of_a_group_are_in_one_fold(tmp_path: Path) -> None:
+    document = experiment(folds=2) | {"training": {"epochs": 1}}
+    document["data"] = document["data"] | {"group": "name"}
+    prepared = prepare(load(document), base=tmp_path, progress=Quiet())
+    module = sys.modules["motet.study.stacking"]
+    names = np.array([row["name"] for row in rows()])
+    for fold, held in module._folds(prepared):
+        assert not set(names[held]) & set(names[fold.fitted.splits.train])
+        assert len(held) + len(fold.fitted.splits.train) == len(prepared.fitted.splits.train)
+
+
+def test_more_folds_than_groups_are_refused(tmp_path: Path) -> None:
+    document = experiment(folds=100) | {"training": {"epochs": 1}}
+    document["data"] = document["data"] | {"group": "name"}
+    with pytest.raises(SpecError, match=r"fusion.folds: 100 folds need as many rows or groups"):
+        motet.fit(document, out=tmp_path / "run")
 
 
 def test_other_experiments_are_left_as_they_are(tmp_path: Path) -> None:

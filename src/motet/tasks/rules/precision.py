@@ -23,9 +23,9 @@ class ProductOfNumbers(PlainRule):
     weighting. `log T_m = s_m(features of m)` is a linear layer for each stream, 0 at first. The joint loss trains it,
     and so does a term: the Gaussian negative log-likelihood `1/2 (T_m (y - mu_m)^2 - log T_m)` of each stream where it
     is present and the row labelled. In the term mu_m and the features are held fixed, so that what a stream says is
-    fitted by the loss the user chose, and only its precision by the likelihood, whose gradient is huge where a stream is
-    wrongly taken for precise. Unlike that of classes, the density of the labels is not divided out. In a row without
-    any stream the answer is 0, the mean of the labels.
+    fitted by the loss the user chose, and only its precision by the likelihood, whose gradient is huge where a stream
+    is wrongly taken for precise. Unlike that of classes, the density of the labels is not divided out. In a row
+    without any stream the answer is 0, the mean of the labels.
 
     >>> import torch
     >>> joining = Joining(streams=("a", "b"), width=1, shape=(), loss=lambda output, target: output)
@@ -61,8 +61,8 @@ class ProductOfNumbers(PlainRule):
             terms[f"precision__{stream}"] = LossTerm((error * log_precision.exp() - log_precision).sum() / 2, count)
         return terms
 
-    def _read(self, stream: str, features: Float[Tensor, "B D"]) -> Float[Tensor, "B"]:
-        log_precision: Tensor = self.log_precision[stream](features)
+    def _read(self, stream: str, made_from: Float[Tensor, "B D"]) -> Float[Tensor, "B"]:
+        log_precision: Tensor = self.log_precision[stream](made_from)
         return log_precision.float().squeeze(dim=-1)
 
 
