@@ -1,7 +1,8 @@
 """Every fusion on three real tables on which no input suffices: scores, cost, and what is left when an input is absent.
 
-Reads the folder named by MOTET_DATA (default: ../shared/data beside the repository). Finished trainings are kept in
-runs/fusion_study, so the script goes on where it stopped; a table of what is there is printed in any case.
+Reads the folder named by MOTET_DATA (default: ../shared/data beside the repository). What was measured is kept in
+benchmarks/results, so the script goes on where it stopped; a table of what is there is printed in any case. Delete the
+file to measure everything again.
 
     python benchmarks/fusion_study.py [--seeds 3] [--minutes 60] [--side 2]
 """
@@ -88,7 +89,7 @@ def main() -> None:
         for fusion in options.only
         if takes(fusion, table)
     ]
-    results = OUT / "results.jsonl"
+    results = study.RESULTS / "fusion_study.jsonl"
     found = study.work(jobs, measure, results=results, minutes=options.minutes, side=options.side)
     clocked = [
         study.Job(key(table, fusion, "ms"), experiment(table, tables[table], fusion, 0))

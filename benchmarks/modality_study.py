@@ -4,8 +4,8 @@ The joint score is that of the model with both inputs. The sound is judged twice
 picture absent, and by a logistic regression on what the trained sound encoder gives (its mean token), fitted on the
 training rows: what the encoder knows, whatever the heads make of it.
 
-Reads the folder named by MOTET_DATA (default: ../shared/data beside the repository). Finished trainings are kept in
-runs/modality_study, so the script goes on where it stopped.
+Reads the folder named by MOTET_DATA (default: ../shared/data beside the repository). What was measured is kept in
+benchmarks/results, so the script goes on where it stopped. Delete the file to measure everything again.
 
     python benchmarks/modality_study.py [--seeds 3] [--minutes 30] [--side 2]
 """
@@ -44,7 +44,7 @@ def main() -> None:
         for seed in range(options.seeds)
         for method in METHODS
     ]
-    results = OUT / "results.jsonl"
+    results = study.RESULTS / "modality_study.jsonl"
     found = study.work(jobs, measure, results=results, minutes=options.minutes, side=options.side)
     clocked = [study.Job(f"{method} | ms", experiment(table, method, 0)) for method in METHODS]
     found |= study.work(clocked, clock, results=results, minutes=options.minutes, side=1)

@@ -17,6 +17,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """Of the experiment: results of another one under the same key are not taken for this one's."""
-        return hashlib.sha256(json.dumps(self.experiment, sort_keys=True).encode()).hexdigest()[:12]
+        """Of the experiment, wherever its table is: results of another one under the same key are not taken for its."""
+        document = {**self.experiment, "data": Path(self.experiment["data"]["train"]).name}
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def data_folder() -> Path:
