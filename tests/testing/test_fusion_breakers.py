@@ -107,6 +107,26 @@ class ByPlace(WeightedFusion):
         return {"joint": replace(joint, pooled=joint.pooled * presence(tokens).float().mean(dim=1, keepdim=True))}
 
 
+class DropsByBatch(ConcatFusion):
+    """In training it takes torch's own dropout, whose draws depend on who else is in the batch."""
+
+    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
+        joint = super().forward(tokens)["joint"]
+        return {"joint": replace(joint, pooled=nn.functional.dropout(joint.pooled, 0.5, self.training))}
+
+
+class Leaky(ConcatFusion):
+    """Its tokens are as wide as its vectors, and hold what stands behind the mask."""
+
+    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:
+        joint = super().forward(tokens)["joint"]
+        contexts = {
+            name: replace(one, values=one.values.mean(dim=2, keepdim=True).expand(-1, -1, 8))
+            for name, one in tokens.items()
+        }
+        return {"joint": replace(joint, tokens=contexts)}
+
+
 def at_most_four(widths: Mapping[str, int]) -> Fusion:
     if len(widths) > 4:
         raise SpecError("too many")
@@ -119,7 +139,11 @@ BREAKERS: dict[str, FusionSpec] = {
     "every_parameter_learns": broken(idle_parameter),
     "nothing_learns_unseen": broken(with_hidden_factor),
     "every_input_matters": broken(lambda widths: Deaf(widths, width=8)),
-    "rows_are_alone": pooled(lambda self, tokens, vector: vector - 0.1 * vector.mean(dim=0)),
+    "rows_are_alone": pooled(
+        lambda self, tokens, vector: vector if self.training else vector - 0.1 * vector.mean(dim=0)
+    ),
+    "rows_are_alone_in_training": broken(lambda widths: DropsByBatch(widths, width=8)),
+    "contexts_are_sound": broken(lambda widths: Leaky(widths, width=8)),
     "padding_does_not_matter": pooled(lambda self, tokens, vector: vector / tokens["age"].values.shape[1]),
     "hidden_content_does_not_matter": pooled(
         lambda self, tokens, vector: vector + (0 * tokens.get("review", tokens["age"]).values).sum(dim=(1, 2))[:, None]

@@ -1,10 +1,10 @@
 """Cross-attention between every ordered pair of inputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from motet.core.checks import did_you_mean
@@ -37,6 +37,16 @@ class CrossAttention(FusionSpec):
         default="all",
         description="Which input reads which: all, or pairs [reader, read], e.g. [[review, photo], [review, price]].",
     )
+
+    @field_validator("pairs", mode="before")
+    @classmethod
+    def _all_or_pairs(cls, given: Any) -> Any:
+        named = isinstance(given, list | tuple) and given and all(_is_pair(one) for one in given)
+        if given != "all" and not named:
+            raise ValueError("expected all, or pairs [reader, read] such as [[review, photo], [review, price]]")
+        if given != "all" and len({tuple(one) for one in given}) < len(given):
+            raise ValueError("the same pair stands there twice")
+        return given
 
     def build(self, input_widths: Mapping[str, int], *, grids: Grids | None = None) -> "CrossAttentionFusion":
         """Refuses heads that do not divide the width, and pairs of other than two of the inputs."""
@@ -136,6 +146,10 @@ class _Pair(nn.Module):
         for block in self.blocks:
             h = block(h, source.values, source.mask)
         return hide(self.join(h), source.present[:, None].expand(x.shape[:2]))
+
+
+def _is_pair(given: Any) -> bool:
+    return isinstance(given, list | tuple) and len(given) == 2 and all(isinstance(name, str) for name in given)
 
 
 def _sources(name: str, inputs: Sequence[str], pairs: Literal["all"] | Sequence[tuple[str, str]]) -> Iterator[str]:

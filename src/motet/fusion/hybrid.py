@@ -16,6 +16,14 @@ from motet.fusion.project import Projections, presence
 from motet.fusion.shares import DecisionShares
 
 
+def _joint(given: Any) -> Any:
+    """A word for a Spec; those that decide once per input have no joint stream."""
+    given = shorthand(given)
+    if isinstance(given, Mapping) and given.get("kind") in ("late", "hybrid"):
+        raise ValueError(f"{given['kind']} decides once per input, so it has no joint stream; choose another kind")
+    return given
+
+
 class Hybrid(FusionSpec):
     """The fused inputs decide, and every input on its own too; the decisions are joined.
 
@@ -26,7 +34,7 @@ class Hybrid(FusionSpec):
     """
 
     kind: Literal["hybrid"] = "hybrid"
-    fusion: Annotated[Joint, Field(discriminator="kind"), BeforeValidator(shorthand)] = Field(
+    fusion: Annotated[Joint, Field(discriminator="kind"), BeforeValidator(_joint)] = Field(
         default=Concat(), description="How the joint stream is fused; its width is that of every stream."
     )
     rule: Literal["mean", "product", "uncertainty", "evidential"] = Field(

@@ -3,15 +3,22 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from motet.core.errors import SpecError
-from motet.core.flow import Tokens
-from motet.fusion.base import FusionSpec
+from motet.core.flow import Fused, Tokens
+from motet.fusion.base import Fusion, FusionSpec
 from motet.testing import suite
 
 WIDTHS = {"age": 3, "photo": 6, "review": 4}
 LENGTHS = {"age": 1, "photo": 4, "review": 5}
 EIGHT_WIDTHS = WIDTHS | {f"input {index}": index for index in range(4, 9)}
+
+
+def build(spec: FusionSpec) -> Fusion:
+    """The operator for the example's inputs, seeded, in evaluation mode."""
+    fusion: Fusion = suite.seeded(lambda: spec.build(accepted(spec)))
+    return fusion
 
 
 def some(spec: FusionSpec) -> dict[str, Tokens]:
@@ -27,6 +34,11 @@ def accepted(spec: FusionSpec) -> dict[str, int]:
     except SpecError:
         return dict(list(WIDTHS.items())[:2])
     return WIDTHS
+
+
+def numbers(streams: Mapping[str, Fused]) -> list[Tensor]:
+    """Every number a fusion gives: vectors and weights, streams sorted by name."""
+    return [number for stream in sorted(streams) for number in (streams[stream].pooled, streams[stream].weight)]
 
 
 def example(widths: Mapping[str, int]) -> dict[str, Tokens]:
