@@ -314,8 +314,12 @@ def build(case: Case) -> tuple[Network, nn.Module, list[Batch]]:
 
 
 def trained(network: Network) -> list[tuple[str, nn.Parameter]]:
-    """The parameters that a hand-written model has: all but the tokens of absent inputs."""
-    return [(name, one) for name, one in network.named_parameters() if not name.endswith(".absent")]
+    """The parameters that a hand-written model has: all but the tokens of absent inputs and the answers without any."""
+    return [
+        (name, one)
+        for name, one in network.named_parameters()
+        if not name.endswith(".absent") and not name.startswith("priors.")
+    ]
 
 
 def _head_widths(network: Network) -> list[int]:

@@ -20,7 +20,8 @@ ValidLosses = Mapping[str, Mapping[str, float]]
 class Throttle(nn.Module, ABC):
     """One method of balancing inputs. All state that matters is in `state_dict`, keyed by input name.
 
-    A throttle with `uses_singles` has the network keep a small head for each input and task that sees this input only.
+    A throttle with `uses_singles` has the network keep a small head for each input and task that sees this input only;
+    one without is not asked for `terms` and `after_backward`.
     What it learns of losses it learns from the rows of its own process. `factors` say for the log what the method last
     did to each input: by which factor it scaled its gradient, or the like, 1 being nothing. In evaluation mode a
     throttle does nothing. Of an accumulated step each batch is judged and scaled on its own.

@@ -73,7 +73,8 @@ def train_step(
             sum(_finite(added), start=total).backward()  # type: ignore[no-untyped-call]
         _add(losses, {task: mean * shares[task] for task, mean in means.items()})
         _add(terms, added | beside_joint(parts, shares))
-    network.throttle.after_backward(network.encoder_parameters(), key=key(seed, "throttle", step))
+    if network.throttle.uses_singles:
+        network.throttle.after_backward(network.encoder_parameters(), key=key(seed, "throttle", step))
     moved = _update(optimizer, clip)
     if moved:
         network.junction.after_step({task: loss for task, loss in losses.items() if math.isfinite(loss)})
