@@ -21,7 +21,7 @@ class StepResult:
     """Loss of each task labelled in the step (mean over its labels), its label count, and whether weights moved.
 
     `terms` are what losses hold beside the joint decision's own (`task/stream`), and what is added to them: penalties
-    of sharing, losses of a throttle. `factors` are those by which a throttle scaled each input's gradient.
+    of sharing, losses of a throttle. `factors` say what a throttle did to each input, as in `Throttle`.
     """
 
     losses: dict[str, float]
