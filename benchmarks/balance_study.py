@@ -36,12 +36,8 @@ def variants(of: str) -> dict[str, dict[str, Any]]:
         return {kind: {"sharing": {"kind": kind}} for kind in ROOMS["sharing"]}
     kinds = {kind: {"kind": kind} for kind in ROOMS["balance.tasks"] if kind != "torchjd"}
     kinds |= {"mgda, l2": {"kind": "mgda", "normalize": "l2"}}
-    if "weights" in ROOMS["balance.tasks"]["fixed"].model_fields and SEARCH:
-        kinds |= {"fixed, searched": {"kind": "fixed", "weights": "search"}}
+    kinds |= {"fixed, searched": {"kind": "fixed", "weights": "search"}}
     return {name: {"balance": {"tasks": kind}} for name, kind in kinds.items()}
-
-
-SEARCH = False
 
 
 def main() -> None:

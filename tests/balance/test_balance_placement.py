@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from motet.balance import MGDA, Balancer, Junction, MoCo
-from motet.balance.base import Placement, Scale
+from motet.balance import DBMTL, MGDA, Balancer, Excess, Junction, MoCo
+from motet.balance.base import GradientSpec, Placement, Scale
 from motet.balance.simplex import min_norm_weights
 from motet.core.errors import SpecError
 
@@ -81,25 +81,6 @@ def test_the_gram_and_the_update_are_those_of_separate_gradients(place: str, row
     torch.testing.assert_close(update, weights @ shared, rtol=1e-3, atol=1e-5)
 
 
-def test_at_parameters_the_linear_layers_of_many_rows_are_taken_either_way() -> None:
-    """X X^T is formed where rows are few, the weight gradient itself where they are many: both are the same Gram."""
-    for count in (2, 200):
-        torch.manual_seed(0)
-        trunk, junction = nn.Linear(7, 5), Junction(MGDA(at="parameters"), tasks=("a", "b"))
-        x = torch.randn(count, 7)
-        copies = junction(trunk(x))
-        losses = {"a": copies["a"].pow(2).mean(), "b": copies["b"].sin().mean()}
-        rows = []
-        for task in ("a", "b"):
-            z = trunk(x)
-            loss = z.pow(2).mean() if task == "a" else z.sin().mean()
-            rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(trunk.parameters()))]).double())
-        junction.total(losses).backward()
-        assert junction.gram is not None
-        expected = torch.stack(rows) @ torch.stack(rows).T
-        torch.testing.assert_close(junction.gram[1], expected, rtol=1e-5, atol=1e-8)
-
-
 class Counting(Balancer):
     """Weights that tell how often it was asked."""
 
@@ -145,8 +126,8 @@ def test_weighted_heads_learn_by_the_weight_of_the_backward_before_and_the_trunk
     assert [one[0] for one in shared] == [4.0, 8.0, 12.0]
 
 
-@pytest.mark.parametrize(("scale", "factor"), [("paper", 1.0), ("count", 1.0), ("norm", 1.0)])
-def test_priorities_and_lagged_weights_are_taken_out_of_what_the_balancer_sees(scale: Scale, factor: float) -> None:
+@pytest.mark.parametrize("scale", ["paper", "count", "norm"])
+def test_priorities_and_lagged_weights_are_taken_out_of_what_the_balancer_sees(scale: Scale) -> None:
     junction = Junction(MGDA(heads="weighted", scale=scale), tasks=("a", "b"))
     plain = Junction(MGDA(scale=scale), tasks=("a", "b"))
     for _ in range(3):
@@ -158,13 +139,21 @@ def test_priorities_and_lagged_weights_are_taken_out_of_what_the_balancer_sees(s
             one.total(losses, priorities={"a": 2.0}).backward()
             assert z.grad is not None
             found.append(z.grad)
-        torch.testing.assert_close(found[0], found[1] * factor)
+        torch.testing.assert_close(found[0], found[1])
         assert junction.weights == pytest.approx(plain.weights)
 
 
 def test_a_place_the_method_can_not_look_at_is_refused() -> None:
     with pytest.raises(SpecError, match=r"at: moco can not compare gradients at 'features'; use auto or layer"):
         MoCo(at="features").build(TASKS)
+
+
+@pytest.mark.parametrize("cls", [MoCo, DBMTL, Excess])
+def test_what_adds_up_gradients_needs_those_of_every_batch(cls: type[GradientSpec]) -> None:
+    with pytest.raises(SpecError, match=r"balance\.tasks\.every: .* adds up the gradients of every batch"):
+        cls(every=3).build(TASKS)
+    assert cls(every=1).build(TASKS).placement.every == 1
+    assert MGDA(every=3).build(TASKS).placement.every == 3
 
 
 def test_parameters_leave_no_trace_but_the_gradients() -> None:

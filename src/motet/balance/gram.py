@@ -3,6 +3,7 @@
 K gradients of one shape.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,16 +17,20 @@ class Workspace:
     """Memory to put gradients side by side in, kept from step to step: getting it anew costs more than the copy."""
 
     def __init__(self) -> None:
-        self._memory: Tensor | None = None
+        self._memory: dict[str, Tensor] = {}
+
+    def place(self, name: str, *shape: int, dtype: torch.dtype, device: torch.device | None) -> Float[Tensor, "*shape"]:
+        """So much of the memory of that name; it holds anything, and the next call of that name gets the same."""
+        size, memory = math.prod(shape), self._memory.get(name)
+        if memory is None or memory.numel() < size or (memory.dtype, memory.device) != (dtype, device or memory.device):
+            memory = self._memory[name] = torch.empty(size, dtype=dtype, device=device)
+        return memory[:size].view(shape)
 
     def stacked(self, gradients: Sequence[Float[Tensor, "*shape"]]) -> Float[Tensor, "K N"]:
         """The gradients as rows; they are overwritten by the next call."""
-        first, size = gradients[0], len(gradients) * gradients[0].numel()
-        memory = self._memory
-        if memory is None or memory.numel() < size or (memory.dtype, memory.device) != (first.dtype, first.device):
-            memory = self._memory = first.new_empty(size)
-        rows = [gradient.reshape(-1) for gradient in gradients]
-        return torch.stack(rows, out=memory[:size].view(len(gradients), -1))
+        first, rows = gradients[0], [gradient.reshape(-1) for gradient in gradients]
+        place = self.place("rows", len(rows), first.numel(), dtype=first.dtype, device=first.device)
+        return torch.stack(rows, out=place)
 
 
 def gram_matrix(
@@ -40,7 +45,11 @@ def gram_matrix(
     >>> gram_matrix([torch.tensor([1.0, 2.0]), torch.tensor([0.0, 3.0])]).tolist()
     [[5.0, 6.0], [6.0, 9.0]]
     """
-    rows = (workspace or Workspace()).stacked(gradients)
+    return gram_of_rows((workspace or Workspace()).stacked(gradients))
+
+
+def gram_of_rows(rows: Float[Tensor, "K N"]) -> Float[Tensor, "K K"]:
+    """`gram_matrix` of gradients that already lie side by side."""
     with torch.autocast(rows.device.type, enabled=False):
         if rows.dtype != torch.float64 and not rows.is_cuda:
             gram = _by_blocks(rows.float())

@@ -43,10 +43,11 @@ class Junction(nn.Module):
 
     What the Spec of a method says of the junction (`Placement`): `at` is where g_k is taken for G. "features": z
     itself; "layer": the gain and bias of a diagonal affine layer on z, at 1 and 0; "parameters": all parameters z was
-    computed from, found by walking the graph, at a pass through it for each task. Wherever G is taken, its weights are
-    applied to the gradients of z. `every: n` solves in each n-th backward and keeps the weights between. `scale` sets
-    the size of the update. With `heads: weighted` a head learns from `w_k L_k`, with the w_k of the backward before (1
-    in the first, at least 0.001).
+    computed from, found by walking the graph, at a pass through it for each task, which then is all: the combined
+    gradient is added to their `grad`, so `torch.autograd.grad` finds nothing behind z, and hooks there see each task's
+    gradient on its own. Elsewhere the weights found from G are applied to the gradients of z. `every: n` solves in each
+    n-th backward and keeps the weights between. `scale` sets the size of the update. With `heads: weighted` a head
+    learns from `w_k L_k`, with the w_k of the backward before (1 in the first, at least 0.001).
 
     Call `backward` once on the total: a call per task shows the node one gradient at a time, and nothing is balanced.
     Each micro-batch of an accumulated step is combined on its own. A second derivative through the node is an error.
@@ -153,14 +154,16 @@ class Junction(nn.Module):
         trained = torch.is_grad_enabled() and any(z.requires_grad for z in streams.values())
         if not trained or not (self.balancer.uses_gradients or self.watch.on):
             return {task: dict(streams) for task in self.tasks}
-        return part(streams, tasks=self.tasks, combine=partial(self._combine, watched=self.watch.on))
+        combine = partial(self._combine, watched=self.watch.on)
+        return part(streams, tasks=self.tasks, combine=combine, apart=self.place == "parameters")
 
     def _combine(self, meeting: Meeting, *, watched: bool) -> list[Tensor | None]:
         """The one gradient of each stream."""
         if meeting.empty and not self.together.several:
             return [None] * len(meeting.given)
-        if self.together.several or self.balancer.needs == "rows":
-            meeting.listed = self.shared
+        meeting.workspace = self.workspace
+        meeting.flat = self.together.several or self.balancer.needs == "rows"
+        meeting.listed = self.shared if meeting.flat else None
         if watched:
             self.watch.look(meeting, self.tasks, together=self.together)
         if not self.balancer.uses_gradients:
@@ -176,7 +179,8 @@ class Junction(nn.Module):
         solved = self._solved(meeting) if fresh else self._latest()
         self.weights = {task: solved[task] for task in self.tasks if task in solved}
         # The gradients that came in carry the priorities, which stay on, and the lagged weights, which do not.
-        return meeting.combined([solved.get(task, 1.0) / self._lags.get(task, 1.0) for task in self.tasks])
+        weights = [solved.get(task, 1.0) / self._lags.get(task, 1.0) for task in self.tasks]
+        return meeting.combined(weights, at=self.place if fresh and solved else None)
 
     def _solved(self, meeting: Meeting) -> dict[str, float]:
         """New weights for the tasks with a gradient; none if one is not finite."""
@@ -187,7 +191,7 @@ class Junction(nn.Module):
             rows = self.together.summed(meeting.rows(place))
             gram = gram_matrix(list(rows), self.workspace).cpu()
         else:
-            gram = self.together.summed(meeting.gram(place, self.workspace))
+            gram = self.together.summed(meeting.gram(place))
         live = gram.diagonal().nonzero().squeeze(1)
         names = [self.tasks[index] for index in live.tolist()]
         if not names or not bool(gram.isfinite().all()):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from motet.balance.base import Place
-from motet.balance.gram import Workspace, gram_matrix
+from motet.balance.gram import gram_matrix
 from motet.balance.meeting import Meeting
 from motet.core.together import Together
 
@@ -95,4 +95,4 @@ class Watch:
         """With several processes of the summed gradients, which add up before they meet."""
         if together.several:
             return gram_matrix(list(together.summed(meeting.rows(self.at)))).cpu()
-        return meeting.gram(self.at, Workspace())
+        return meeting.gram(self.at)
