@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -30,7 +31,12 @@ def names(count: int) -> list[str]:
 
 
 def known(balancer: GradVacBalancer, i: str, j: str) -> float:
-    return float(balancer.usual[i][j])
+    return balancer.usual.of(i, j)
+
+
+def learn(balancer: GradVacBalancer, usual: dict[tuple[str, str], float]) -> None:
+    """As if the two tasks had met before."""
+    balancer.usual.write(["a", "b"], np.array([[0.0, usual["a", "b"]], [usual["b", "a"], 0.0]]))
 
 
 class ByHand:
@@ -49,7 +55,7 @@ class ByHand:
             turned = gradients[i].clone()
             for j in (tasks[place] for place in order):
                 other = gradients[j]
-                cosine = float((turned * other).sum() / (turned.norm() * other.norm()))
+                cosine = min(float((turned * other).sum() / (turned.norm() * other.norm())), 1.0)
                 target = self.usual.get((i, j), 0.0)
                 if cosine < target:
                     up = float(turned.norm()) * (target * math.sqrt(1 - cosine**2) - cosine * math.sqrt(1 - target**2))
@@ -62,8 +68,7 @@ class ByHand:
 def test_two_tasks_by_hand() -> None:
     """Orthogonal unit gradients whose usual cosine is 0.6: g_a' = g_a + 0.75 g_b, (1, .75) / 1.25 = (.8, .6)."""
     balancer = GradVacBalancer(["a", "b"], beta=0.5)
-    for i, j in ("ab", "ba"):
-        balancer.usual[i][j].fill_(0.6)
+    learn(balancer, {("a", "b"): 0.6, ("b", "a"): 0.6})
     weights = balancer.combine(torch.eye(2, dtype=torch.float64), ["a", "b"])
     torch.testing.assert_close(weights, torch.tensor([1.75, 1.75], dtype=torch.float64))
     assert known(balancer, "a", "b") == pytest.approx(0.3)  # (1 - .5) * .6 + .5 * 0
@@ -85,13 +90,30 @@ def test_ten_steps_equal_the_turns_written_out(at: str, beta: float) -> None:
         assert known(junction.balancer, i, j) == pytest.approx(cosine)
 
 
+@pytest.mark.parametrize("sizes", [0, 8])
+def test_many_tasks_some_missing_equal_the_turns_written_out(sizes: int) -> None:
+    """Gradients of lengths 1 to `10^sizes`, two of them in the same direction."""
+    balancer, by_hand = GradVacBalancer(names(24), beta=0.3, seed=1), ByHand(0.3, seed=1)
+    for number in range(4):
+        rows = rows_of(number, 24) * torch.logspace(0, sizes, 24, dtype=torch.float64)[:, None]
+        rows[3] = 2 * rows[2]
+        there = [name for index, name in enumerate(names(24)) if (index * index + number) % 5]
+        rows = rows[[names(24).index(name) for name in there]]
+        weights = balancer.combine(rows @ rows.T, there)
+        torch.testing.assert_close(
+            weights @ rows, by_hand(dict(zip(there, rows, strict=True))), rtol=1e-9, atol=1e-9 * float(rows.norm())
+        )
+    for (i, j), cosine in by_hand.usual.items():
+        assert known(balancer, i, j) == pytest.approx(cosine, abs=1e-9)
+    assert len(by_hand.usual) > 23 * 22
+
+
 @given(st.integers(0, 10**6), st.floats(-0.9, 0.9))
 @settings(max_examples=50)
 def test_a_turned_gradient_has_the_usual_cosine(seed: int, usual: float) -> None:
     rows = rows_of(seed, 2, width=3)
     balancer = GradVacBalancer(["a", "b"])
-    balancer.usual["a"]["b"].fill_(usual)
-    balancer.usual["b"]["a"].fill_(-1.0)  # g_b stays as it is
+    learn(balancer, {("a", "b"): usual, ("b", "a"): -1.0})  # g_b stays as it is
     weights = balancer.combine(rows @ rows.T, ["a", "b"])
     turned = rows[0] + (weights[1] - 1) * rows[1]
     before, after = (float(torch.cosine_similarity(g, rows[1], dim=0)) for g in (rows[0], turned))

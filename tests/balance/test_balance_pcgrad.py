@@ -67,6 +67,18 @@ def test_ten_steps_equal_the_projections_written_out(at: str) -> None:
     assert conflicts > 5
 
 
+@pytest.mark.parametrize("sizes", [0, 8])
+def test_many_tasks_equal_the_projections_written_out(sizes: int) -> None:
+    """Gradients of lengths 1 to `10^sizes`, with a twin and an opposite among them."""
+    rows = torch.randn(24, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    rows *= torch.logspace(0, sizes, 24, dtype=torch.float64)[:, None]
+    rows[3], rows[5] = rows[2], -rows[4]
+    weights = PCGradBalancer(seed=2).combine(rows @ rows.T, names(24))
+    expected = by_hand(list(rows), random_orders(names(24), 2, "pcgrad", 0).tolist())
+    torch.testing.assert_close(weights @ rows, expected, rtol=1e-9, atol=1e-9 * float(rows.norm()))
+    assert (weights > 1).sum() > 20
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("num_tasks", [2, 3, 6])
 def test_agrees_with_torchjd_given_the_same_orders(seed: int, num_tasks: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from motet.balance.numbers import Means
 from motet.balance.shapley import shapley
 from motet.balance.singles import mean_by_input, scores, single_terms
 from motet.core.errors import SpecError
-from motet.core.flow import Tokens
+from motet.core.flow import Cells, Tokens
 from motet.fusion.base import FusionSpec
 
 NONE = balance.NoThrottle()
@@ -283,6 +283,24 @@ def test_in_half_precision_it_does_nearly_the_same(spec: ThrottleSpec) -> None:
         found, exact = (torch.cat([one.flatten() for one in gradients(net, name)]) for net in reversed(nets.values()))
         assert (found - exact).norm() < 0.1 * exact.norm()
         assert not torch.equal(found, exact)
+
+
+@every_kind
+def test_in_double_precision_it_does_the_same(spec: ThrottleSpec) -> None:
+    spec = spec.model_copy(update={"noise": False}) if spec.kind == "ogm" else spec
+    single, double = network(spec), network(spec).double()
+    for number in range(2):
+        given = batch(seed=number)
+        wide = {
+            name: Cells({"features": one.values["features"].double()}, one.present)
+            for name, one in given.inputs.items()
+        }
+        step(single, [given], number=number)
+        step(double, [type(given)(wide, given.targets, given.rows)], number=number)
+    for name in ("age", "size", "rank"):
+        for found, expected in zip(gradients(double, name), gradients(single, name), strict=True):
+            assert found.dtype == torch.float64
+            torch.testing.assert_close(found.float(), expected, atol=1e-5, rtol=1e-3)
 
 
 @every_kind

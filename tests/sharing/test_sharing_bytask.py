@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from motet.sharing.bytask import ByTask, KeptByTask, StackedLinear, times, together
+from motet.sharing.bytask import ByTask, KeptByTask, StackedLinear, stacked, times
 
 NAMES = ("b", "a.b", "_names", "tasks", "weight", "training", "%")
 
@@ -57,8 +57,8 @@ def test_all_tasks_start_alike_and_a_tenth_as_large() -> None:
 
 def test_copies_that_are_one_tensor_are_not_stacked() -> None:
     x = torch.randn(5, 4)
-    assert together([x, x]) is x
-    assert together([x, x.clone()]).shape == (2, 5, 4)
+    assert stacked([x, x]) is x
+    assert stacked([x, x.clone()]).shape == (2, 5, 4)
     weight = torch.randn(2, 3, 4)
     torch.testing.assert_close(times(x, weight), times(torch.stack([x, x]), weight))
 

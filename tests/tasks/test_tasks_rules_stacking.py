@@ -136,6 +136,16 @@ def test_fitting_repeats_and_leaves_the_rule_as_it_was(kind: str) -> None:
     assert all(torch.equal(value, before[name]) for name, value in rule.state_dict().items())
 
 
+@EVERY_KIND
+def test_a_stream_alone_has_all(kind: str) -> None:
+    given, labels = rows_of(kind, 20, {"a": 1.0})
+    rule = build(kind, "stacking", ["a"])
+    shares = fit_shares(rule, given, labels)
+    assert shares == {"a": 1.0}
+    rule.set_shares(shares)
+    torch.testing.assert_close(rule(given), given["a"].output)
+
+
 def test_without_labels_shares_are_equal() -> None:
     given, labels = rows_of("regression", 5, {"a": 1.0, "b": 2.0})
     nothing = Cells(labels.values, torch.zeros(5, dtype=torch.bool))

@@ -128,7 +128,8 @@ class GradientSpec(BalancerSpec, ABC):
     every: int = Field(
         default=1,
         ge=1,
-        description="Find new weights every so many batches, and keep them between; averages take in those only.",
+        description="Find new weights every so many batches, and keep them between; means of cosines take in those "
+        "only. 1 for a method that adds up the gradients themselves: it needs those of every batch.",
     )
     scale: Scale = Field(
         default="paper",
@@ -149,12 +150,18 @@ class GradientSpec(BalancerSpec, ABC):
         """The method alone."""
 
     def build(self, tasks: Sequence[str], *, seed: int = 0) -> Balancer:
-        """The method, and where the junction uses it. Raises `SpecError` where it can not look there."""
+        """The method, and where the junction uses it. Raises `SpecError` where it can not look there, or so seldom."""
         places = PLACES[self.needs]
         if self.at != "auto" and self.at not in places:
             raise SpecError(
                 f"balance.tasks.at: {self.kind} can not compare gradients at {self.at!r}; use auto or "
                 f"{' or '.join(places)}"
+            )
+        if self.every > 1 and self.needs == "rows":
+            # In the batches between, weights found for averages would go to plain gradients, and no average would move.
+            raise SpecError(
+                f"balance.tasks.every: {self.kind} adds up the gradients of every batch, and can not leave out "
+                f"{self.every - 1} of {self.every}; leave it at 1"
             )
         balancer = self.module(tasks, seed=seed)
         balancer.placement = Placement(at=self.at, every=self.every, scale=self.scale, heads=self.heads)

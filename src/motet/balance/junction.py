@@ -52,7 +52,8 @@ class Junction(nn.Module):
     Call `backward` once on the total: a call per task shows the node one gradient at a time, and nothing is balanced.
     Each micro-batch of an accumulated step is combined on its own. A second derivative through the node is an error.
     Tasks are known by name: the order of `tasks` changes nothing. `weights` holds those of the latest backward, `gram`
-    the names and the matrix it came from. Under `torch.compile` the node runs eagerly between compiled parts.
+    the names and the matrix it came from. Under `torch.compile` the node runs eagerly between compiled parts; at the
+    parameters these need `torch._functorch.config.donated_buffer = False` before they are first called.
 
     With several processes set `together`: each finds the same weights from the sum of G over processes, whose rows are
     disjoint, or, at a layer and at parameters, from the G of the summed gradients. Every process has to run the same
@@ -125,7 +126,9 @@ class Junction(nn.Module):
         for task in given.keys() - kept.keys():
             self.num_left_out[task].add_(1)
         if not kept:
-            raise RunError(f"no loss is finite: {', '.join(f'{task} is {loss}' for task, loss in _values(given))}")
+            raise RunError(
+                f"no loss is finite: {', '.join(f'{task} is {float(loss.detach())}' for task, loss in given.items())}"
+            )
         self._priorities = dict(priorities or {})
         self._lags = self._latest(least=LEAST_LAG) if self.balancer.placement.heads == "weighted" else {}
         terms = self.balancer.weigh(kept)
@@ -244,7 +247,3 @@ def _distinct(tasks: Sequence[str]) -> tuple[str, ...]:
     if twice or not tasks:
         raise SpecError(f"a junction needs tasks with different names, found {list(tasks)}")
     return tuple(sorted(tasks))
-
-
-def _values(losses: Mapping[str, Tensor]) -> list[tuple[str, float]]:
-    return [(task, float(loss.detach())) for task, loss in losses.items()]

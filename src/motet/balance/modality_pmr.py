@@ -145,7 +145,7 @@ class PMRThrottle(Throttle):
     def _said(self, witness: Witness) -> Said:
         found = {}
         for name, one in sorted(witness.tokens.items()):
-            pooled = masked_mean(one.values, one.mask).float()
+            pooled = masked_mean(one.values, one.mask)
             for task in self.tasks:
                 if task in witness.targets:
                     target = witness.targets[task]

@@ -19,9 +19,7 @@ def random_orders(tasks: Sequence[str], *parts: str | int) -> npt.NDArray[np.int
     >>> random_orders(["a", "b"], 0, "pcgrad", 7).tolist()
     [[1], [0]]
     """
-    by_name = sorted(range(len(tasks)), key=lambda place: tasks[place])
-    others = [[place for place in by_name if place != own] for own in range(len(tasks))]
-    drawn = [
-        generator(*parts, task).permutation(np.array(rest, np.int64)) for task, rest in zip(tasks, others, strict=True)
-    ]
-    return np.stack(drawn)
+    num_tasks = len(tasks)
+    by_name = np.tile(np.array(sorted(range(num_tasks), key=lambda place: tasks[place]), np.int64), (num_tasks, 1))
+    others = by_name[by_name != np.arange(num_tasks)[:, None]].reshape(num_tasks, num_tasks - 1)
+    return np.stack([generator(*parts, task).permutation(rest) for task, rest in zip(tasks, others, strict=True)])

@@ -42,13 +42,15 @@ class Prototypes(nn.Module):
     ) -> tuple[Float[Tensor, "B C"], Bool[Tensor, "B"]]:
         """`log p` of every class for every row, and which of `rows` count: those whose class has a prototype.
 
+        In float32, or in float64 where the vectors or the prototypes are that.
         What stands in the other rows, NaN included, changes nothing and gets no gradient.
         """
         known = self.settled | (self.counts > 0)
-        centres = torch.where(self.settled[:, None], self.centres, self._means().to(self.centres))
+        wide = torch.promote_types(torch.promote_types(z.dtype, self.centres.dtype), torch.float32)
+        centres = torch.where(self.settled[:, None], self.centres.to(wide), self._means().to(wide))
         counted = rows & self._valid(labels)
         counted = counted & known[self._safe(labels)]
-        z = torch.where(counted[:, None], z.float(), 0.0)
+        z = torch.where(counted[:, None], z.to(wide), 0.0)
         distances = torch.cdist(z, centres, compute_mode="donot_use_mm_for_euclid_dist")
         return F.log_softmax(torch.where(known | ~known.any(), -distances, -torch.inf), dim=1), counted
 

@@ -74,7 +74,9 @@ class DBMTLBalancer(Balancer):
         known = self.history.lists()
         taken = [self._take_in(task, row, known[task]) for task, row in zip(tasks, rows, strict=True)]
         averages = torch.stack([average for average, _ in taken])
-        filled = torch.tensor([share for _, share in taken], dtype=torch.float64, device=rows.device)
+        history = torch.tensor([counts for _, counts in taken], dtype=torch.float64)
+        self.history.put(tasks, history)
+        filled = 1 - history[:, 1].to(rows.device)
         lengths = torch.linalg.vector_norm(averages, dim=1, dtype=torch.float64) / filled
         longest = lengths.max()
         weights = longest / lengths.clamp(min=max(SHORTEST * float(longest), torch.finfo(torch.float64).tiny))
@@ -82,9 +84,8 @@ class DBMTLBalancer(Balancer):
 
     def _take_in(
         self, task: str, row: Float[Tensor, "N"], history: Sequence[float]
-    ) -> tuple[Float[Tensor, "N"], float]:
-        """The average with this gradient in it, and how much of it comes from gradients and not from its start."""
+    ) -> tuple[Float[Tensor, "N"], tuple[float, float]]:
+        """The average with this gradient in it; its steps, and how much of it is still its beginning."""
         steps, rest = history if self.averages.fits(task, row) else (0.0, 1.0)
         kept = self.beta / (steps + 1) ** self.decay
-        self.history[task].copy_(torch.tensor([steps + 1, rest * kept], dtype=torch.float64))
-        return self.averages.beside(task, row).lerp_(row, 1 - kept), 1 - rest * kept
+        return self.averages.beside(task, row).lerp_(row, 1 - kept), (steps + 1, rest * kept)

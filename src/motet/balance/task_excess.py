@@ -66,19 +66,18 @@ class ExcessBalancer(Balancer):
         self, rows: Float[Tensor, "K N"], tasks: Sequence[str]
     ) -> tuple[Float[Tensor, "K"], Float[Tensor, "K N"] | None]:
         """The weights of the gradients themselves."""
-        found = [self._risk(task, row) for task, row in zip(tasks, rows, strict=True)]
-        risks = torch.stack(found).to("cpu", torch.float64).clamp(min=torch.finfo(torch.float64).tiny)
+        risks = self._risks(rows, tasks).to("cpu", torch.float64).clamp(min=torch.finfo(torch.float64).tiny)
         known = self.risks.lists()
         logs, firsts = torch.tensor([known[task] for task in tasks], dtype=torch.float64).unbind(dim=1)
         firsts = torch.where(firsts > 0, firsts, risks)
         moved = logs + self.step_size * risks / firsts
         moved -= moved.max()  # so that large numbers keep their digits
         moved += logs.logsumexp(dim=0) - moved.logsumexp(dim=0)
-        for index, task in enumerate(tasks):
-            self.risks[task].copy_(torch.stack([moved[index], firsts[index]]))
+        self.risks.put(tasks, torch.stack([moved, firsts], dim=1))
         return moved.exp(), None
 
-    def _risk(self, task: str, row: Float[Tensor, "N"]) -> Float[Tensor, ""]:
-        """E_k, with this gradient among the squares."""
-        squares = self.squares.beside(task, row).add_(row**2)
-        return (row**2 / (squares + EPSILON).sqrt()).sum()
+    def _risks(self, rows: Float[Tensor, "K N"], tasks: Sequence[str]) -> Float[Tensor, "K"]:
+        """E_k of each task, with this gradient among the squares."""
+        squares = rows**2
+        sums = [self.squares.beside(task, square).add_(square) for task, square in zip(tasks, squares, strict=True)]
+        return (squares / (torch.stack(sums) + EPSILON).sqrt()).sum(dim=1)

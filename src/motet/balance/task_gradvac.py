@@ -11,9 +11,9 @@ from pydantic import Field
 from torch import Tensor
 
 from motet.balance.base import Balancer, GradientSpec
-from motet.balance.numbers import Numbers
 from motet.balance.orders import random_orders
-from motet.nn.named import Named
+from motet.balance.pairs import Pairs
+from motet.balance.quadratic import unit_diagonal
 
 Array = npt.NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class GradVacBalancer(Balancer):
     >>> balancer = GradVacBalancer(["a", "b"], beta=0.5)
     >>> [round(weight, 6) for weight in balancer.combine(gram, ["a", "b"]).tolist()]
     [2.0, 1.5]
-    >>> round(balancer.usual["a"]["b"].item(), 4)  # half the cosine, -1 / sqrt(2)
+    >>> round(balancer.usual.of("a", "b"), 4)  # half the cosine, -1 / sqrt(2)
     -0.3536
     """
 
@@ -65,8 +65,8 @@ class GradVacBalancer(Balancer):
 
     def __init__(self, tasks: Sequence[str], *, beta: float = 0.01, seed: int = 0) -> None:
         super().__init__()
-        self.tasks, self.beta, self.seed = sorted(tasks), beta, seed
-        self.usual = Named({task: Numbers([one for one in tasks if one != task], start=(0.0,)) for task in tasks})
+        self.beta, self.seed = beta, seed
+        self.usual = Pairs(tasks)
         self.num_solves: Tensor
         self.register_buffer("num_solves", torch.zeros((), dtype=torch.int64))
 
@@ -74,38 +74,37 @@ class GradVacBalancer(Balancer):
         """How often each gradient is in the sum of the turned ones; learns the cosines it meets."""
         orders = random_orders(tasks, self.seed, "gradvac", int(self.num_solves))
         self.num_solves.add_(1)
-        if len(tasks) == 1:
-            return torch.ones(1, dtype=torch.float64)
-        pairs = list(self.usual.buffers())  # sorted by the names of both
-        every, apart = np.eye(len(self.tasks)), ~np.eye(len(self.tasks), dtype=bool)
-        every[apart] = torch.cat(pairs).cpu().numpy()
-        places = [self.tasks.index(task) for task in tasks]
-        usual = every[np.ix_(places, places)]
+        usual = self.usual.read(tasks)
         turned = _turned(gram.numpy(), orders, usual, beta=self.beta)
-        every[np.ix_(places, places)] = usual
-        torch._foreach_copy_(pairs, list(torch.from_numpy(every[apart])[:, None].to(pairs[0].device).unbind()))
+        self.usual.write(tasks, usual)
         return torch.from_numpy(turned.sum(axis=0))
 
 
 def _turned(gram: Array, orders: npt.NDArray[np.int64], usual: Array, *, beta: float) -> Array:
-    """`[K, K]`: row i holds the coefficients of g_i'; `usual` is brought up to date in place."""
-    own, coefficients, lengths = np.arange(len(gram)), np.eye(len(gram)), np.sqrt(np.diag(gram))
-    for met in orders.T:
-        length, other = _lengths(coefficients, gram, lengths), lengths[met]
-        product = np.einsum("ik,ki->i", coefficients, gram[:, met])
-        alive = (length > 0) & (other > 0)
-        cosine = np.clip(np.divide(product, length * other, out=np.zeros_like(product), where=alive), -1.0, 1.0)
-        target = np.minimum(usual[own, met], MOST_AGREEMENT)
-        turn = alive & (cosine < target)
-        opposite = np.sqrt(1 - np.where(turn, target, 0.0) ** 2)
-        needed = length * (target * np.sqrt(1 - cosine**2) - cosine * opposite)
-        coefficients[own, met] += np.divide(needed, other * opposite, out=np.zeros_like(needed), where=turn)
-        usual[own, met] += beta * (cosine - usual[own, met])
-    return coefficients
+    """`[K, K]`: row i holds the coefficients of g_i'; `usual` is brought up to date in place.
 
-
-def _lengths(coefficients: Array, gram: Array, lengths: Array) -> Array:
-    """The length of each row's combination of the gradients, exactly zero where they cancel."""
-    squares = np.asarray((coefficients @ gram * coefficients).sum(axis=1))
-    parts = np.abs(coefficients) @ lengths
-    return np.asarray(np.sqrt(np.where(squares > NOTHING_LEFT * parts**2, squares, 0.0)))
+    All rows take their next turn together: none looks at another. Gradients are made unit vectors first. With p the
+    product of g_i' and a unit vector u, and s the square of g_i', a turn adds `a = t / sqrt(1-t^2) sqrt(s-p^2) - p`
+    times u, which is above 0 where `p < t sqrt(s)`; then the square is `s + a (2 p + a)`.
+    """
+    cosines, lengths = unit_diagonal(gram)
+    own, coefficients = np.arange(len(gram)), np.eye(len(gram))
+    square, parts = np.diag(cosines).copy(), np.ones(len(gram))
+    former = np.take_along_axis(usual, orders, axis=1)  # by turn, as what is made of it
+    targets = np.where(np.diag(cosines)[orders] > 0, np.minimum(former, MOST_AGREEMENT), 0.0)
+    slopes = targets / np.sqrt(np.maximum(1 - targets**2, np.finfo(np.float64).tiny))
+    above = targets > -1  # no cosine is below -1
+    products, squares = np.empty_like(targets), np.empty_like(targets)
+    for turn, met in enumerate(orders.T):
+        alive = square > NOTHING_LEFT * parts * parts
+        square = square * alive
+        product = np.einsum("ik,ik->i", coefficients, cosines[met]) * alive
+        across = np.sqrt(np.maximum(square - product * product, 0.0))
+        added = np.maximum(slopes[:, turn] * across - product * above[:, turn], 0.0)
+        products[:, turn], squares[:, turn] = product, square
+        coefficients[own, met] = added
+        square = square + added * (2 * product + added)
+        parts += added
+    found = np.clip(products / np.sqrt(np.where(squares > 0, squares, np.inf)), -1.0, 1.0)
+    np.put_along_axis(usual, orders, former + beta * (found - former), axis=1)
+    return coefficients * lengths[:, None] / lengths

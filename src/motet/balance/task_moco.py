@@ -89,8 +89,7 @@ class MoCoBalancer(Balancer):
         total = float(shares.sum())
         shares = shares / total if total > 0 else np.full(len(tasks), 1 / len(tasks))
         moved = _on_simplex(shares - step * (gram @ shares + self.rho * shares))
-        for task, share, count in zip(tasks, moved.tolist(), counts, strict=True):
-            self.shares[task].copy_(torch.tensor([total * share, count], dtype=torch.float64))
+        self.shares.put(tasks, torch.from_numpy(np.stack([total * moved, counts], axis=1)))
         return torch.from_numpy(moved), torch.stack(tracked)
 
 

@@ -62,9 +62,8 @@ class PCGradBalancer(Balancer):
 def _projected(gram: npt.NDArray[np.float64], orders: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """`[K, K]`: row i holds the coefficients of g_i'. All rows take their next step together: none looks at another."""
     own, coefficients = np.arange(len(gram)), np.eye(len(gram))
+    squares = np.where(np.diag(gram) > 0, np.diag(gram), np.inf)
     for met in orders.T:
-        slopes = np.einsum("ik,ki->i", coefficients, gram[:, met])
-        squares = gram[met, met]
-        against = np.divide(np.minimum(slopes, 0.0), squares, out=np.zeros_like(slopes), where=squares > 0)
-        coefficients[own, met] -= against
+        slopes = np.einsum("ik,ik->i", coefficients, gram[met])
+        coefficients[own, met] = -np.minimum(slopes, 0.0) / squares[met]
     return coefficients

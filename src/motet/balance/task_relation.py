@@ -1,11 +1,11 @@
 """Weights by how much each task has in common with the others."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
 from pydantic import Field
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from motet.balance.base import Balancer, GradientSpec
 from motet.balance.known import check_known
-from motet.balance.numbers import Numbers
-from motet.balance.shares import softmax
+from motet.balance.pairs import Pairs
 from motet.core.errors import SpecError
 
 Matrix = Mapping[str, Mapping[str, float]]
+Array = npt.NDArray[np.float64]
 
 
 class Relation(GradientSpec):
@@ -81,41 +81,41 @@ class RelationBalancer(Balancer):
     ) -> None:
         super().__init__()
         self.tasks = sorted(tasks)
-        self.matrix, self.temperature, self.momentum = matrix, temperature, momentum
-        self.pairs = {pair: json.dumps(pair, ensure_ascii=False) for pair in combinations(self.tasks, 2)}
-        self.cosines = Numbers(self.pairs.values() if matrix is None else (), start=(0.0, 0.0))
-        """Of each pair the running mean of its cosine, and in how many batches it was measured."""
+        self.temperature, self.momentum = temperature, momentum
+        self.given = None if matrix is None else _filled(matrix, self.tasks)
+        if matrix is None:
+            self.cosines = Pairs(tasks)
+            """Of each pair the running mean of its cosine."""
+            self.counts = Pairs(tasks)
+            """In how many batches it was measured."""
 
     def weights(self) -> dict[str, float]:
         """The weight of every task, with the relations as they are now."""
-        relations, others = self._relations(), max(1, len(self.tasks) - 1)
-        means = {task: sum(r for pair, r in relations.items() if task in pair) / others for task in self.tasks}
-        shares = softmax({task: mean / self.temperature for task, mean in means.items()})
-        return {task: len(self.tasks) * share for task, share in shares.items()}
+        num_tasks = len(self.tasks)
+        relations = self.cosines.read(self.tasks) if self.given is None else self.given
+        scores = relations.sum(axis=1) / max(1, num_tasks - 1) / self.temperature
+        powers = np.exp(scores - scores.max())
+        return dict(zip(self.tasks, (num_tasks * (powers / powers.sum())).tolist(), strict=True))
 
     def combine(self, gram: Float[Tensor, "K K"], tasks: Sequence[str]) -> Float[Tensor, "K"]:
         """The weights of these tasks, after their cosines have been taken in."""
-        if self.matrix is None and len(tasks) > 1:
-            self._measure(gram, tasks)
+        if self.given is None and len(tasks) > 1:
+            self._measure(gram.numpy(), tasks)
         weights = self.weights()
         return torch.tensor([weights[task] for task in tasks], dtype=torch.float64)
 
-    def _relations(self) -> dict[tuple[str, str], float]:
-        """How much each pair has in common."""
-        if self.matrix is not None:
-            return {(one, other): _either(self.matrix, one, other) for one, other in self.pairs}
-        known = self.cosines.lists() if self.pairs else {}
-        return {pair: known[name][0] for pair, name in self.pairs.items()}
+    def _measure(self, gram: Array, tasks: Sequence[str]) -> None:
+        lengths, apart = np.sqrt(np.diag(gram)), 1 - np.eye(len(tasks))
+        found = np.clip(gram / lengths / lengths[:, None], -1, 1)
+        means, counts = self.cosines.read(tasks), self.counts.read(tasks)
+        rates = np.maximum(1 / (counts + 1), 1 - self.momentum)
+        self.cosines.write(tasks, means + apart * rates * ((found + found.T) / 2 - means))
+        self.counts.write(tasks, counts + apart)
 
-    def _measure(self, gram: Float[Tensor, "K K"], tasks: Sequence[str]) -> None:
-        lengths = gram.diagonal().sqrt()
-        cosines = (gram / lengths / lengths[:, None]).clamp(-1, 1).tolist()
-        known = self.cosines.lists()
-        for i, j in combinations(range(len(tasks)), 2):
-            name = self.pairs[min(tasks[i], tasks[j]), max(tasks[i], tasks[j])]
-            mean, count = known[name]
-            rate = max(1 / (count + 1), 1 - self.momentum)
-            self.cosines[name].copy_(torch.tensor([mean + rate * (cosines[i][j] - mean), count + 1]))
+
+def _filled(matrix: Matrix, tasks: Sequence[str]) -> Array:
+    """`[K, K]`: 0 for a pair that is not named, and for a task with itself."""
+    return np.array([[_either(matrix, one, other) if one != other else 0.0 for other in tasks] for one in tasks])
 
 
 def _either(matrix: Matrix, one: str, other: str) -> float:

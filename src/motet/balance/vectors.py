@@ -4,7 +4,7 @@ N is as many numbers as there are in a gradient, which is not known before the f
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -28,25 +28,30 @@ class Vectors(nn.Module):
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__()
-        self._names = sorted(names)
-        for name in self._names:
-            self.register_buffer(escape(name), torch.zeros(0))
+        self._keys = {name: escape(name) for name in sorted(names)}
+        for key in self._keys.values():
+            self.register_buffer(key, torch.zeros(0))
 
     def fits(self, name: str, like: Float[Tensor, "N"]) -> bool:
         """Whether something of this length is kept under the name."""
-        return self.get_buffer(escape(name)).shape == like.shape
+        return self._kept(name).shape == like.shape
 
     def beside(self, name: str, like: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
         """The vector itself, as long as `like` and where `like` is: change it in place. Zeros if none of it fits."""
-        kept = self.get_buffer(escape(name)).to(like) if self.fits(name, like) else torch.zeros_like(like)
-        self.register_buffer(escape(name), kept)
+        kept = self._kept(name)
+        if kept.shape == like.shape and (kept.dtype, kept.device) == (like.dtype, like.device):
+            return kept
+        kept = kept.to(like) if kept.shape == like.shape else torch.zeros_like(like)
+        self.register_buffer(self._keys[name], kept)
         return kept
+
+    def _kept(self, name: str) -> Float[Tensor, "N"]:
+        return cast(Tensor, self._buffers[self._keys[name]])
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """As torch does it, but every vector first becomes as long as the one to be loaded."""
-        for name in self._names:
-            saved = state_dict.get(prefix + escape(name))
+        for key in self._keys.values():
+            saved = state_dict.get(prefix + key)
             if saved is not None:
-                own = self.get_buffer(escape(name))
-                self.register_buffer(escape(name), torch.zeros_like(saved, device=own.device))
+                self.register_buffer(key, torch.zeros_like(saved, device=self.get_buffer(key).device))
         super()._load_from_state_dict(state_dict, prefix, *rest)

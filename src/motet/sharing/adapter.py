@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from motet.sharing.base import Sharing
-from motet.sharing.bytask import together
+from motet.sharing.bytask import stacked
 from motet.sharing.lora import LoRASharing
 from motet.sharing.trunk import Trunk, TrunkSpec
 from motet.sharing.update import LowRankUpdate
@@ -98,7 +98,7 @@ class AdapterSharing(Sharing):
     def branch(self, copies: Mapping[str, Float[Tensor, "B H"]]) -> dict[str, Float[Tensor, "B output_width"]]:
         """The copies, each with its task's update."""
         tasks = sorted(copies)
-        z = together([copies[task] for task in tasks])
+        z = stacked([copies[task] for task in tasks])
         return dict(zip(tasks, (z + self.update(z, tasks)).unbind(), strict=True))
 
     def penalties(self) -> dict[str, Float[Tensor, ""]]:

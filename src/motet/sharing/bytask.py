@@ -80,11 +80,11 @@ class StackedLinear(nn.Module):
     def forward(self, copies: Mapping[str, Float[Tensor, "B I"]]) -> dict[str, Float[Tensor, "B O"]]:
         """Each task's layer on its own copy."""
         tasks = sorted(copies)
-        output = times(together([copies[task] for task in tasks]), self.weight(tasks)) + self.bias(tasks)[:, None]
+        output = times(stacked([copies[task] for task in tasks]), self.weight(tasks)) + self.bias(tasks)[:, None]
         return dict(zip(tasks, output.unbind(), strict=True))
 
 
-def together(copies: Sequence[Float[Tensor, "B *I"]]) -> Tensor:
+def stacked(copies: Sequence[Float[Tensor, "B *I"]]) -> Tensor:
     """`[K, B, *I]`, or `[B, *I]` where all copies are one tensor."""
     return copies[0] if all(one is copies[0] for one in copies) else torch.stack(list(copies))
 

@@ -99,9 +99,11 @@ def fit_shares(
 
     `opinions` should be out of fold: of models that had not seen these rows. Streams are removed from the rows they are
     absent from, as in use; rows without any do not count. Found by L-BFGS over the logits of the shares, from equal
-    ones, in float64 but for the task's own loss; nothing is drawn. Equal where no row counts.
+    ones, in float64 but for the task's own loss; nothing is drawn. Equal where no row counts; 1 for a stream alone.
     """
     assert isinstance(rule, Stacking), f"{type(rule).__name__} has no shares"
+    if len(rule.streams) == 1:
+        return {rule.streams[0]: 1.0}
     known = torch.stack([opinions[name].present for name in rule.streams]).any(dim=0)
     counted = Cells(target.values, target.present & known)
     said = {name: replace(one, output=one.output.detach().double()) for name, one in opinions.items()}
