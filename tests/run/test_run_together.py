@@ -70,6 +70,13 @@ def test_two_devices_train_what_one_does(alone: Path, tmp_path: Path) -> None:
     assert motet.fit(document(devices=2), out=tmp_path / "run", resume=True).already_done
 
 
+def test_two_devices_with_a_part_of_the_weights_each_train_what_one_does(alone: Path, tmp_path: Path) -> None:
+    run = motet.fit(document(devices=2, shard=True), out=tmp_path / "run")
+    assert_alike(run.folder, alone)
+    assert {path.suffix for path in (run.folder / "checkpoints").rglob("*.*")} <= {".safetensors", ".json"}
+    assert json.loads((run.folder / "relations.json").read_text())["at"] == "layer"
+
+
 def test_each_process_may_load_with_workers(alone: Path, tmp_path: Path) -> None:
     run = motet.fit(document(devices=2, workers=1), out=tmp_path / "run")
     assert_alike(run.folder, alone)
@@ -107,6 +114,15 @@ def test_an_error_of_the_data_is_told_once_and_leaves_nothing(tmp_path: Path) ->
     bad["inputs"] = {"a": "image"}
     with pytest.raises(motet.core.errors.MotetError, match=r"inputs\.a"):
         motet.fit(bad, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_divided_weights_can_not_do_is_refused(tmp_path: Path) -> None:
+    stitched = {**document(devices=2, shard=True), "sharing": {"kind": "crossstitch", "width": 8}}
+    with pytest.raises(SpecError, match=r"training\.shard.*balance\.tasks\.at"):
+        motet.fit(stitched, out=tmp_path / "run")
+    with pytest.raises(SpecError, match=r"training\.shard.*balance\.watch"):
+        motet.fit({**stitched, "balance": {"watch": 5}}, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from searched import MODULE, assert_same_network, experiment, found, log, pretend, rows, with_tasks
 
 import motet
+from motet.artifact import read_bundle
 from motet.balance import Fixed
 from motet.core.errors import RunError, SpecError
 from motet.run.prepare import Prepared
@@ -42,6 +44,28 @@ def test_the_run_trains_with_what_was_found_as_if_it_had_been_written_down(
         assert searched.report.content["tasks"] == written.report.content["tasks"]
         equal = motet.fit(with_tasks(experiment(), log=logs), out=tmp_path / f"equal {logs}")
         assert equal.report.content["tasks"] != written.report.content["tasks"]
+
+
+def test_the_finished_run_and_its_bundle_say_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then the run says what was asked for, so that it can be resumed. With what it says it trains the same."""
+    monkeypatch.setattr(MODULE, "train", pretend(lambda weights, epochs: -weights["noise"]))
+    run = sys.modules["motet.run.experiment"]
+    true_report, seen = run.write_report, []
+
+    def write_report(out: Path, evaluated: Any) -> None:
+        seen.append(yaml.safe_load((out / "experiment.yaml").read_text())["balance"]["tasks"]["weights"])
+        true_report(out, evaluated)
+
+    monkeypatch.setattr(run, "write_report", write_report)
+    searched = motet.fit(experiment(), out=tmp_path / "run")
+    assert seen == ["search"]
+    weights = found(tmp_path / "run")["weights"]
+    written = yaml.safe_load((tmp_path / "run" / "experiment.yaml").read_text())
+    assert written["balance"]["tasks"] == {"kind": "fixed", "weights": weights, "log": False, "candidates": 4}
+    assert read_bundle(tmp_path / "run" / "bundle").model["balance"] == written["balance"]
+    again = motet.fit(experiment() | {"balance": written["balance"]}, out=tmp_path / "again")
+    assert_same_network(searched, again)
+    assert motet.fit(experiment(), out=tmp_path / "run", resume=True).report.content == searched.report.content
 
 
 def test_the_log_and_the_file_tell_of_every_training(tmp_path: Path) -> None:

@@ -22,7 +22,12 @@ class PresentOnly(nn.Module):
     The content of an absent cell can not change anything: it is never read. `absent` is the learned token that stands
     alone, unmasked, in a row without the input. A graph that is compiled or exported can not depend on who is absent:
     there every row is encoded, with blanks in place of absent cells, and the outcome is the same but for rounding.
+
+    With `always` the encoder is run in a batch without the input too, on one blank row that counts nothing: where its
+    weights are divided between processes, each has to take part.
     """
+
+    always: bool = False
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -41,7 +46,8 @@ class PresentOnly(nn.Module):
             return Tokens(encoded.values, encoded.mask, present)
         rows = present.nonzero().squeeze(1)
         if len(rows) == 0:
-            return self._stand_in(self.absent.expand(len(present), 1, -1), present)
+            token = self.absent + self._nothing(cells, keys) if self.always else self.absent
+            return self._stand_in(token.expand(len(present), 1, -1), present)
         with row_keys(None if keys is None else keys[rows]):
             encoded = self.encoder({name: value[rows] for name, value in cells.values.items()})
         num_rows, (_, length, width) = len(present), encoded.values.shape
@@ -62,6 +68,14 @@ class PresentOnly(nn.Module):
         values = torch.where(hidden[:, None, None], torch.where(first[:, None], absent, 0.0), tokens.values)
         mask = torch.where(hidden[:, None], first, tokens.mask)
         return Tokens(values, mask, tokens.present & ~hidden)
+
+    def _nothing(self, cells: Cells, keys: Tensor | None) -> Tensor:
+        """Exactly 0, with gradients of exactly 0, from a run of the encoder."""
+        blank = {name: _blanked(value[:1], torch.zeros_like(cells.present[:1])) for name, value in cells.values.items()}
+        with row_keys(None if keys is None else keys[:1]):
+            encoded = self.encoder(blank)
+        nothing: Tensor = (encoded.values * 0).sum()
+        return nothing
 
     def _stand_in(self, values: Tensor, present: Tensor) -> Tokens:
         return Tokens(values, torch.ones_like(present)[:, None], present)

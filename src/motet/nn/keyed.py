@@ -15,6 +15,8 @@ from torch import Tensor
 from motet.core import seed
 
 _row_keys: ContextVar[Tensor | None] = ContextVar("row_keys", default=None)
+_seen_by_the_compiler: list[Tensor | None] = [None]
+"""The same keys where `torch.compile` can read them: it knows no ContextVar. One thread alone runs compiled parts."""
 
 
 @contextmanager
@@ -29,16 +31,17 @@ def row_keys(keys: Int64[Tensor, "N"] | None) -> Iterator[None]:
     ...     current_row_keys()
     tensor([3, 4])
     """
-    token = _row_keys.set(keys)
+    token, _seen_by_the_compiler[0] = _row_keys.set(keys), keys
     try:
         yield
     finally:
         _row_keys.reset(token)
+        _seen_by_the_compiler[0] = _row_keys.get()
 
 
 def current_row_keys() -> Int64[Tensor, "N"] | None:
     """The keys of the innermost block, or None outside of one."""
-    return _row_keys.get()
+    return _seen_by_the_compiler[0] if torch.compiler.is_compiling() else _row_keys.get()
 
 
 def keys_of(rows: Int64[Tensor, "N"], *parts: str | int) -> Int64[Tensor, "N"]:

@@ -20,16 +20,17 @@ from motet.data import Loader, Order
 from motet.model import Network, collect
 from motet.run.evaluate import evaluate_run, write_report
 from motet.run.judge import batches_of, calibrate, check_finite, priors, start_from_priors, validator
+from motet.run.learner import check_learner, learner, put_together
 from motet.run.prepare import Prepared, build, prepare
 from motet.run.report import Report
 from motet.run.tracker import tracker
 from motet.spec import Experiment
-from motet.training import CheckpointFolder, Loop, NoLog, Progress, Quiet, RunLog, build_optimizer, pick_device
+from motet.training import CheckpointFolder, Loop, NoLog, Progress, Quiet, RunLog, build_optimizer
 
 EXPERIMENT, LOG, REPORT, RELATIONS = "experiment.yaml", "log.jsonl", "report.json", "relations.json"
 ONLY_TRAINING = "junction."
 """What a bundle leaves out: how the tasks were balanced, which can be several copies of all weights."""
-FREE_TO_CHANGE = ("training.workers", "training.devices")
+FREE_TO_CHANGE = ("training.workers", "training.devices", "training.shard", "training.compile")
 """What may differ when a run is resumed: it changes nothing but time."""
 
 
@@ -49,13 +50,14 @@ def run_experiment(
     base: Path,
     resume: bool,
     progress: Progress,
-    ready: Callable[[Prepared, Network], None] = lambda prepared, network: None,
+    ready: Callable[[Prepared, Network], Prepared] = lambda prepared, network: prepared,
     together: Together | None = None,
 ) -> Outcome:
     """Train and evaluate into `out`; nothing is written there before the data is known to be good.
 
-    `ready` may still change the untrained network: a study that trains models of its own to find out how. Of several
-    processes that train `together` this is the first; the others `train_beside` it.
+    `ready` may still change the untrained network: a study that trains models of its own to find out how. What it found
+    is in the experiment it gives back, that of the bundle and of the finished run; until then the folder has the one
+    that was asked for. Of several processes that train `together` this is the first; the others `train_beside` it.
 
     Raises `SpecError` when `out` holds a run and `resume` is False, or holds the run of another experiment.
     """
@@ -68,14 +70,18 @@ def run_experiment(
         return Outcome(out, Report.of_run(out), already_done=True)
     prepared = prepare(experiment, base=base, progress=progress)
     network = build(prepared.fitted)
-    _claim(out, prepared.fitted.experiment, resume=resume)
-    ready(prepared, network)
+    check_learner(experiment, network, together)
+    asked = prepared.fitted.experiment
+    _claim(out, asked, resume=resume)
+    prepared = ready(prepared, network)
     loop = train(prepared, network, out=out, resume=resume, progress=progress, together=together)
     _write_relations(out, network, loop)
     prepared = _calibrated(prepared, network)
     save(prepared, network, out / "bundle")
     evaluated = evaluate_run(prepared, network, loop.position, progress=progress)
     write_report(out, evaluated)
+    if prepared.fitted.experiment != asked:
+        _write_experiment(out, prepared.fitted.experiment)
     return Outcome(out, evaluated.report)
 
 
@@ -87,7 +93,9 @@ def train_beside(experiment: Experiment, *, out: Path, base: Path, resume: bool,
     if resume and (out / REPORT).is_file():
         return
     prepared = prepare(experiment, base=base, progress=Quiet())
-    train(prepared, build(prepared.fitted), out=out, resume=resume, progress=Quiet(), together=together)
+    network = build(prepared.fitted)
+    check_learner(experiment, network, together)
+    train(prepared, network, out=out, resume=resume, progress=Quiet(), together=together)
 
 
 def holds_run(folder: Path) -> bool:
@@ -104,13 +112,15 @@ def train(
     progress: Progress,
     together: Together | None = None,
 ) -> Loop:
-    """Train the experiment's network in place, from its newest checkpoint when resuming."""
+    """Train the experiment's network in place, from its newest checkpoint when resuming.
+
+    Of several processes that share the weights the first alone has the trained network at the end.
+    """
     together = together or Together()
-    network.junction.together = together
     network.junction.watch.every = int(prepared.fitted.experiment.balance.watch)
     first = together.rank == 0
     fitted, spec = prepared.fitted, prepared.fitted.experiment.training
-    network.to(pick_device(spec.device))
+    trained = learner(network, spec, together)
     weights = _row_weights(prepared, network)
     order = Order(
         fitted.splits.train,
@@ -121,7 +131,7 @@ def train(
         count=together.count,
     )
     baseline = priors(prepared)
-    start_from_priors(network, baseline)
+    start_from_priors(trained, baseline)
 
     loader = Loader(prepared.dataset, order, workers=int(spec.workers))
 
@@ -131,14 +141,14 @@ def train(
 
     with tracker(out / "tensorboard", wanted=spec.tensorboard and first) as watch, loader:
         loop = Loop(
-            network,
-            build_optimizer(network, spec),
+            trained,
+            build_optimizer(trained, spec),
             spec,
             batches=batches,
             batches_per_epoch=len(order),
             priorities={task: one.weight_at for task, (one, _) in fitted.tasks.items()},
             validate=validator(prepared, baseline),
-            checkpoints=CheckpointFolder(out / "checkpoints"),
+            checkpoints=CheckpointFolder(out / "checkpoints", writes=first),
             progress=progress,
             watch=watch,
             data=fitted.table.content_hash,
@@ -151,6 +161,7 @@ def train(
                 log.write({"resumed_at": loop.position.step})
                 progress.say(f"going on after step {loop.position.step}")
             loop.run(log)
+    put_together(trained, network)
     return loop
 
 
@@ -220,8 +231,12 @@ def _claim(out: Path, experiment: Experiment, *, resume: bool) -> None:
                 "resume it with its own experiment, or choose another folder with --out"
             )
         return
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-    write_file(path, f"# Resolved by motet: nothing is left to be inferred.\n{text}".encode())
+    _write_experiment(out, experiment)
+
+
+def _write_experiment(out: Path, experiment: Experiment) -> None:
+    text = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_file(out / EXPERIMENT, f"# Resolved by motet: nothing is left to be inferred.\n{text}".encode())
 
 
 def _differences(old: Any, new: Any, path: str = "") -> list[str]:

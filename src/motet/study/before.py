@@ -12,18 +12,22 @@ from motet.study.stacking import stack
 from motet.training import Progress
 
 
-def before_training(experiment: Experiment, *, out: Path, progress: Progress) -> Callable[[Prepared, Network], None]:
+def before_training(
+    experiment: Experiment, *, out: Path, progress: Progress
+) -> Callable[[Prepared, Network], Prepared]:
     """What makes the untrained network ready: `search` and `stack` where the experiment asks for them, else nothing.
 
+    It gives back what was prepared, with what was found in its experiment.
     Raises `SpecError` for what can be known to be wrong before the table is read.
     """
     if searches(experiment):
         check_validated(experiment)
 
-    def ready(prepared: Prepared, network: Network) -> None:
+    def ready(prepared: Prepared, network: Network) -> Prepared:
         if searches(experiment):
             prepared = search(prepared, network, out=out, progress=progress)
         if isinstance(experiment.fusion, Late) and experiment.fusion.rule == "stacking":
             stack(prepared, network, out=out, progress=progress)
+        return prepared
 
     return ready

@@ -1,6 +1,7 @@
 """The loop, the step, the optimiser, checkpoints, device and log of one training."""
 
 from motet.training.checkpoint import CheckpointFolder, Position
+from motet.training.compiled import compile_encoders
 from motet.training.device import autocast, has_bfloat16, num_cores, pick_device
 from motet.training.interrupt import Interrupted
 from motet.training.log import NoLog, RunLog, read_log
@@ -27,6 +28,7 @@ __all__ = [
     "Validation",
     "autocast",
     "build_optimizer",
+    "compile_encoders",
     "has_bfloat16",
     "num_cores",
     "pick_device",

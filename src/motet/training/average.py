@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from motet.training.sharding import part, parts
+
 
 class WeightAverage:
     """An exponential moving average of everything that is trained: m <- d m + (1 - d) p after each step.
@@ -35,7 +37,8 @@ class WeightAverage:
         """Take in the weights after `step`."""
         if self._mean:
             fresh = 1 - min(self.decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(list(self._mean.values()), list(self._trained.values()), fresh)
+            mean, trained = ([part(one) for one in all_.values()] for all_ in (self._mean, self._trained))
+            torch._foreach_lerp_(mean, trained, fresh)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -47,17 +50,18 @@ class WeightAverage:
             self._exchange()
 
     def tensors(self) -> dict[str, Tensor]:
-        """A copy of the average, by parameter name; empty with decay 0."""
+        """A copy of the average, by parameter name, divided where the weights are; empty with decay 0."""
         return {name: one.clone() for name, one in self._mean.items()}
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from an average that `tensors` gave."""
-        for name, one in tensors.items():
-            self._mean[name].copy_(one)
+        """Go on from an average that `tensors` gave, whole or divided."""
+        for name, one in parts(tensors, self._mean).items():
+            part(self._mean[name]).copy_(part(one))
 
     @torch.no_grad()
     def _exchange(self) -> None:
         for name, one in self._trained.items():
-            mean = self._mean[name].clone()
-            self._mean[name].copy_(one)
-            one.copy_(mean)
+            mean, trained = part(self._mean[name]), part(one)
+            former = mean.clone()
+            mean.copy_(trained)
+            trained.copy_(former)

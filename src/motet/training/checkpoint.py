@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from motet.artifact.folder import read_folder, write_folder
 from motet.balance.relations import Sums
 from motet.core.errors import BundleError
+from motet.training.sharding import parts, whole
 
 KEPT = 2
 """How many checkpoints stay: the newest, and one to fall back on."""
@@ -54,10 +55,14 @@ class Restored:
 
 
 class CheckpointFolder:
-    """The checkpoints of one run: `save` adds one and drops the oldest, `load` takes the newest that is whole."""
+    """The checkpoints of one run: `save` adds one and drops the oldest, `load` takes the newest that is whole.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Of several processes all have to `save`, and one `writes`. What is divided between them is whole on the disk, so
+    that any number of processes can go on from there, divided or not.
+    """
+
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
+        self.folder, self.writes = folder, writes
         self.passed_over: list[str] = []
         """What was wrong with the newer checkpoints that `load` found damaged."""
 
@@ -73,15 +78,14 @@ class CheckpointFolder:
         """Write a checkpoint; the former ones stay until it is whole on the disk. `average` and `best` may be empty."""
         from safetensors.torch import save
 
-        kept = {"average": average, "best": best}
         tensors, plain = _split_optimizer(optimizer.state_dict())
-        files = {
-            "weights.safetensors": save(_contiguous(network.state_dict())),
-            "optimizer.safetensors": save(_contiguous(tensors)),
-            "random.safetensors": save(_random_state()),
-            "state.json": json.dumps({"position": asdict(position), "optimizer": plain}, sort_keys=True).encode(),
-        }
-        files |= {f"{name}.safetensors": save(_contiguous(one)) for name, one in kept.items() if one}
+        always = {"weights": network.state_dict(), "optimizer": tensors, "random": _random_state()}
+        kept = {name: one for name, one in (("average", average), ("best", best)) if one}
+        found = {name: whole(one, keep=self.writes) for name, one in (always | kept).items()}
+        if not self.writes:
+            return
+        files = {f"{name}.safetensors": save(_contiguous(one)) for name, one in found.items()}
+        files["state.json"] = json.dumps({"position": asdict(position), "optimizer": plain}, sort_keys=True).encode()
         write_folder(self.folder / f"step-{position.step:09d}{'-done' if position.done else ''}", files)
         for old in self._found()[KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
@@ -97,13 +101,16 @@ class CheckpointFolder:
         if files is None:
             return None
         state = json.loads(files["state.json"])
-        network.load_state_dict(load(files["weights.safetensors"]))
-        optimizer.load_state_dict(_join_optimizer(load(files["optimizer.safetensors"]), state["optimizer"]))
+        network.load_state_dict(parts(load(files["weights.safetensors"]), network.state_dict()))
+        tensors = load(files["optimizer.safetensors"])
+        tensors = parts(tensors, _learned(optimizer, tensors))
+        optimizer.load_state_dict(_join_optimizer(tensors, state["optimizer"]))
         _restore_random(load(files["random.safetensors"]))
         kept = {
             name: load(files[f"{name}.safetensors"]) for name in ("average", "best") if f"{name}.safetensors" in files
         }
-        return Restored(Position(**state["position"]), kept.get("average", {}), kept.get("best", {}))
+        best = parts(kept.get("best", {}), network.state_dict())
+        return Restored(Position(**state["position"]), kept.get("average", {}), best)
 
     def _newest_whole(self) -> dict[str, bytes] | None:
         self.passed_over = []
@@ -136,6 +143,13 @@ def _split_optimizer(state: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[
         if isinstance(value, Tensor)
     }
     return tensors, {"param_groups": state["param_groups"]}
+
+
+def _learned(optimizer: torch.optim.Optimizer, tensors: Tensors) -> dict[str, Tensor]:
+    """For each tensor that is as large as the parameter it belongs to, this parameter."""
+    learned = [one for group in optimizer.param_groups for one in group["params"]]
+    owners = {path: learned[int(path.split(".", 1)[0])] for path in tensors}
+    return {path: owner for path, owner in owners.items() if owner.shape == tensors[path].shape}
 
 
 def _join_optimizer(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from motet.training.interrupt import Interrupted, stop_asked
 from motet.training.log import RunLog
 from motet.training.optimizer import rate_at, set_rate
 from motet.training.progress import Progress
+from motet.training.sharding import is_divided
 from motet.training.spec import TrainingSpec
 from motet.training.step import StepResult, train_step
 from motet.training.validation import Validation
@@ -61,6 +62,7 @@ class Loop:
         self.best: Mapping[str, Tensor] = {}
         self.device = next(network.parameters()).device
         self.together = network.junction.together
+        self.divided = any(map(is_divided, network.parameters()))
         self.steps_per_epoch = math.ceil(batches_per_epoch / spec.accumulate)
         self.num_steps = self.steps_per_epoch * int(spec.epochs)
         self._saved_at = self._started_at = time.monotonic()
@@ -209,12 +211,15 @@ class Loop:
             self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     def _checkpoint_is_due(self) -> bool:
-        """At most 2 % of the time goes into checkpoints, and at most `LONGEST_GAP` seconds lie between two."""
-        return time.monotonic() - self._saved_at >= min(LONGEST_GAP - self._save_cost, max(1.0, 50 * self._save_cost))
+        """At most 2 % of the time goes into checkpoints, and at most `LONGEST_GAP` seconds lie between two.
+
+        Where weights are divided all processes have to save at once: the first says when.
+        """
+        gap = min(LONGEST_GAP - self._save_cost, max(1.0, 50 * self._save_cost))
+        due = time.monotonic() - self._saved_at >= gap
+        return self.together.any(due and self.together.rank == 0) if self.divided else due
 
     def _save(self, log: RunLog) -> None:
-        if self.together.rank:
-            return
         begun = time.monotonic()
         self.position.log_bytes = log.sync()
         self.position.seconds = self._seconds()

@@ -11,21 +11,20 @@ from torch import Tensor, nn
 
 from motet.core.flow import Batch, LossTerm
 from motet.core.together import Together
+from motet.training.sharding import is_divided
 
 Terms = Mapping[str, Mapping[str, LossTerm]]
 
 
 def label_counts(
     batches: Sequence[Batch], tasks: Sequence[str], together: Together
-) -> tuple[list[dict[str, int]], int]:
-    """How many labels each task has in each batch, over all processes, and how many rows there are in all."""
+) -> tuple[list[dict[str, int]], list[int]]:
+    """How many labels each task has in each batch, over all processes, and how many rows each batch has."""
     own = [[int(batch.targets[task].present.sum()) for task in tasks] for batch in batches]
-    rows = [sum(len(batch.rows) for batch in batches if not batch.filler)]
-    found = torch.tensor([*(count for counts in own for count in counts), *rows], dtype=torch.float64)
-    *flat, num_rows = [int(number) for number in together.summed(found).tolist()]
-    width = len(tasks)
-    counts = [dict(zip(tasks, flat[index * width :][:width], strict=True)) for index in range(len(batches))]
-    return counts, num_rows
+    rows = [0 if batch.filler else len(batch.rows) for batch in batches]
+    found = torch.tensor([[*counts, num] for counts, num in zip(own, rows, strict=True)], dtype=torch.float64)
+    whole = [[int(number) for number in row] for row in together.summed(found).tolist()]
+    return [dict(zip(tasks, row[:-1], strict=True)) for row in whole], [row[-1] for row in whole]
 
 
 def over_all(parts: Terms, together: Together) -> dict[str, dict[str, LossTerm]]:
@@ -43,10 +42,12 @@ def over_all(parts: Terms, together: Together) -> dict[str, dict[str, LossTerm]]
 def sum_gradients(parameters: Sequence[nn.Parameter], *, alike: Sequence[nn.Parameter], together: Together) -> None:
     """Give every parameter the sum of its gradients; one without a gradient in any process keeps none.
 
+    Those of which a process holds only a part have it already.
     `alike` are those whose gradient every process finds whole, from the losses of all: they get the mean.
     """
     if not together.several:
         return
+    parameters = [one for one in parameters if not is_divided(one)]
     has = together.summed(torch.tensor([float(one.grad is not None) for one in parameters]))
     moving = [one for one, count in zip(parameters, has.tolist(), strict=True) if count]
     if not moving:

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from motet.core.component import Frozen
 
@@ -55,6 +55,15 @@ class TrainingSpec(Frozen):
         description="Processes that train side by side, each on a part of every batch and, where there are GPUs, one "
         "of its own. torchrun sets their number itself.",
     )
+    shard: bool = Field(
+        default=False,
+        description="Of several processes each keeps only a part of the weights of encoders and fusion, of their "
+        "gradients and of what the optimizer remembers of them (FSDP2): for models too large for one GPU.",
+    )
+    compile: bool = Field(
+        default=False,
+        description="Compile the encoders with torch.compile: worth it for long runs. Not together with shard.",
+    )
     workers: Annotated[int, Field(ge=0)] | Auto = Field(
         default="auto", description="Loading processes; auto: 0 when the decoded table fits in memory."
     )
@@ -68,6 +77,12 @@ class TrainingSpec(Frozen):
     tensorboard: bool = Field(
         default=False, description="Also write the curves to RUN/tensorboard (needs the track extra)."
     )
+
+    @model_validator(mode="after")
+    def _compiles_whole_weights(self) -> Self:
+        if self.compile and self.shard:
+            raise ValueError("compile takes encoders whose weights each process has whole; leave out compile or shard")
+        return self
 
     def resolved(self, *, num_rows: int, streaming: bool, device: str, bfloat16: bool, cores: int) -> Self:
         """Without "auto", for a training set of `num_rows` rows."""

@@ -11,11 +11,13 @@ from motet.balance.watch import Related
 from motet.core.errors import RunError
 from motet.core.flow import Batch, LossTerm
 from motet.core.seed import key
+from motet.core.together import Together
 from motet.model.network import Network
 from motet.nn.keyed import keys_of
 from motet.training.device import autocast
 from motet.training.losses import beside_joint, task_terms, witness
 from motet.training.processes import label_counts, over_all, sum_gradients
+from motet.training.sharding import forget_idle, gradient_norm, had_rows, is_divided, part, take_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,12 @@ def train_step(
     Of several processes (`junction.together`) each brings batches of its own, as many as the others.
     """
     together = network.junction.together
-    labels, num_rows = label_counts(batches, list(network.heads), together)
+    labels, rows = label_counts(batches, list(network.heads), together)
     counts = {task: count for task in network.heads if (count := sum(own[task] for own in labels))}
     losses, terms = dict.fromkeys(counts, 0.0), dict[str, float]()
     optimizer.zero_grad(set_to_none=True)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    divided, ran = any(map(is_divided, parameters)), set[str]()
     for number, (batch, own) in enumerate(zip(batches, labels, strict=True)):
         network.junction.watch.begin(step, first=number == 0)
         shares = {task: own[task] / count for task, count in counts.items() if own[task]}
@@ -72,9 +76,11 @@ def train_step(
         with autocast(batch.rows.device, precision):
             tokens = network.encode(batch.inputs, keys, progress=progress)
             decisions = network.decide(tokens, keys)
+        ran |= had_rows(tokens) if divided else set()
         parts = over_all(task_terms(network, decisions, batch.targets, labelled=list(shares)), together)
         means = _means(parts)
-        added = {name: omega / len(batches) for name, omega in _penalties(network).items()}
+        # A penalty may be a mean over the rows of its batch; one that is not counts once in all just as well.
+        added = {name: omega * (rows[number] / max(1, sum(rows))) for name, omega in _penalties(network).items()}
         total = _total(network, means, {task: priorities[task] * share for task, share in shares.items()})
         if total is not None and network.throttle.uses_singles:
             scale = {task: weight / own[task] for task, weight in _weights(total, means).items()}
@@ -87,9 +93,10 @@ def train_step(
         _add(terms, added | beside_joint(parts, shares))
     if network.throttle.uses_singles:
         network.throttle.after_backward(network.encoder_parameters(), key=key(seed, "throttle", step))
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     sum_gradients(parameters, alike=list(network.junction.parameters()), together=together)
-    moved = _update(optimizer, clip)
+    if divided:
+        forget_idle(network, ran, together)
+    moved = _update(optimizer, clip, together)
     if moved:
         told = {task: loss for task, loss in losses.items() if math.isfinite(loss)}
         again = None
@@ -99,7 +106,7 @@ def train_step(
             )
         network.junction.after_step(told, again)
     related = network.junction.watch.found
-    return StepResult(losses, counts, terms, dict(network.throttle.factors), moved, num_rows, related)
+    return StepResult(losses, counts, terms, dict(network.throttle.factors), moved, sum(rows), related)
 
 
 @torch.no_grad()
@@ -162,16 +169,18 @@ def _penalties(network: Network) -> dict[str, Tensor]:
     return {f"{stream}/{name}": p for stream, one in network.sharing.items() for name, p in one.penalties().items()}
 
 
-def _update(optimizer: torch.optim.Optimizer, clip: float | None) -> bool:
+@torch.no_grad()
+def _update(optimizer: torch.optim.Optimizer, clip: float | None, together: Together) -> bool:
     moving = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     if not moving:
         return False
-    norm = torch.nn.utils.get_total_norm([p.grad for p in moving])
+    norm = gradient_norm(moving, together)
     if not math.isfinite(norm.item()):
         return False
     if clip is not None:
-        torch.nn.utils.clip_grads_with_norm_(moving, clip, norm)
-    optimizer.step()
+        gradients = [part(p.grad) for p in moving]
+        torch._foreach_mul_(gradients, torch.clamp(clip / (norm + 1e-6), max=1.0))
+    take_step(optimizer)
     return True
 
 
