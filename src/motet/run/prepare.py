@@ -14,7 +14,8 @@ from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
 from motet.model.columns import column_names, explicit, input_columns, named_columns, task_columns
 from motet.model.share import as_owner, owners
-from motet.run.fit import fit_inputs, fit_task
+from motet.run.fit import fit_inputs
+from motet.run.units import fit_tasks
 from motet.spec import Balance, Experiment
 from motet.tasks.base import Codec, TaskSpec
 from motet.training import Progress, has_bfloat16, num_cores, pick_device
@@ -72,10 +73,11 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
     _check_apart(inputs, tasks, id_column=spec.id)
     fitted_inputs = fit_inputs(inputs, {name: _cells(name, one, table, splits, root) for name, one in inputs.items()})
     inputs = {name: one for name, (one, _) in fitted_inputs.items()}
-    fitted_tasks = {
-        name: fit_task(name, job, present_cells(table, named_columns(name, job), splits.train, missing=job.missing))
+    labels = {
+        name: present_cells(table, named_columns(name, job), splits.train, missing=job.missing)
         for name, job in tasks.items()
     }
+    fitted_tasks = fit_tasks(tasks, labels)
     tasks = {name: job for name, (job, _) in fitted_tasks.items()}
     used = [column for one in inputs.values() for column in (one.columns or (one.column,)) if column]
     warnings = leakage(table, splits, used, group=spec.group)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from motet.sharing.base import Sharing
+from motet.sharing.biases import bias_penalty
 from motet.sharing.bytask import StackedLinear
 from motet.sharing.covariance import TaskCovariance
 from motet.sharing.trunk import Trunk, TrunkSpec
@@ -35,6 +36,11 @@ class Clustered(TrunkSpec):
     within: float = Field(
         default=1.0, gt=0, description="Weight of the squared distance of tasks from their cluster's centre."
     )
+    bias: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of the squared distance of the tasks' biases from their mean; 0: biases are free.",
+    )
     every: int = Field(default=10, ge=1, description="Find the clusters anew every so many batches.")
 
     @model_validator(mode="after")
@@ -58,6 +64,7 @@ class Clustered(TrunkSpec):
             mean=self.mean,
             between=self.between,
             within=self.within,
+            bias=self.bias,
             every=self.every,
         )
 
@@ -76,7 +83,8 @@ class ClusteredSharing(Sharing):
     Jacob, Bach & Vert, NeurIPS 2008. Zhou, Chen & Ye, NeurIPS 2011, relax the same sum for `mean = between` without
     setting w apart, and show that this is alternating structure optimisation, relaxed. Deviations: weights and S are
     learned by turns, S anew after every `every` batches of training, where the paper follows the gradient of the
-    minimum; the tasks' layers stand before heads that may be of any kind.
+    minimum; the tasks' layers stand before heads that may be of any kind; they have biases, which the paper has not,
+    and `bias sum_k |b_k - mean b|^2` can be added.
 
     >>> import torch
     >>> sharing = ClusteredSharing(16, tasks=("price", "sold"), branch=4)
@@ -98,13 +106,14 @@ class ClusteredSharing(Sharing):
         mean: float = 1e-4,
         between: float = 0.1,
         within: float = 1.0,
+        bias: float = 0.0,
         every: int = 10,
     ) -> None:
         super().__init__()
         self.output_width = branch
         self.tasks = tuple(sorted(tasks))
         self.clusters = min(clusters, len(self.tasks))
-        self.mean = mean
+        self.mean, self.bias = mean, bias
         self.shared = Trunk(input_width, width=width, layers=layers, dropout=dropout)
         self.layers = StackedLinear(self.shared.output_width, branch, tasks=self.tasks)
         self.covariance = TaskCovariance(
@@ -126,12 +135,13 @@ class ClusteredSharing(Sharing):
         return features
 
     def penalties(self) -> dict[str, Float[Tensor, ""]]:
-        """`mean` and `clusters`."""
+        """`mean` and `clusters`; `bias` where it has a weight."""
         weights = self.layers.weight()
         center = weights.mean(dim=0)
         return {
             "mean": self.mean * len(self.tasks) * center.square().sum(),
             "clusters": self.covariance(weights - center),
+            **bias_penalty(self.layers.bias(), self.bias),
         }
 
     def refresh(self) -> None:

@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from motet.sharing.base import Sharing
-from motet.sharing.bytask import ByTask, together
+from motet.sharing.biases import bias_penalty
+from motet.sharing.bytask import ByTask, stacked
 from motet.sharing.trunk import Trunk, TrunkSpec
 
 Form = Literal["tucker", "tt"]
@@ -43,6 +44,11 @@ class Factorised(TrunkSpec):
     task_rank: int = Field(
         default=4, gt=0, description="How many layers each task's layer is a mixture of, at most the number of tasks."
     )
+    bias: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of the squared distance of the tasks' biases from their mean; 0: biases are free.",
+    )
 
     @model_validator(mode="after")
     def _a_chain_has_two_ranks(self) -> Self:
@@ -63,6 +69,7 @@ class Factorised(TrunkSpec):
             feature_rank=self.feature_rank,
             branch_rank=self.branch_rank,
             task_rank=self.task_rank,
+            bias=self.bias,
         )
 
 
@@ -77,7 +84,8 @@ class FactorisedSharing(Sharing):
     Factors start as normal numbers whose variances make that of every W_k[d, h] `1/3H`, as in PyTorch's own layers.
 
     Yang & Hospedales, ICLR 2017. Deviations: ranks are fields, and factors start at random, where the paper finds both
-    by decomposing layers of tasks trained alone; one layer per task is factorised, not every layer of the network.
+    by decomposing layers of tasks trained alone; one layer per task is factorised, not every layer of the network;
+    biases are not factorised, and `bias sum_k |b_k - mean b|^2` can be added.
 
     >>> sharing = FactorisedSharing(16, tasks=("price", "sold"), branch=4)
     >>> shared = sharing.trunk(torch.zeros(2, 16))
@@ -98,6 +106,7 @@ class FactorisedSharing(Sharing):
         feature_rank: int = 64,
         branch_rank: int | None = None,
         task_rank: int = 4,
+        bias: float = 0.0,
     ) -> None:
         super().__init__()
         self.output_width = branch
@@ -110,6 +119,7 @@ class FactorisedSharing(Sharing):
         self.outputs = nn.Parameter(torch.randn(branch, b) / math.sqrt(b)) if form == "tucker" else None
         self.mixture = ByTask({task: torch.randn(c) / math.sqrt(c) for task in names})
         self.bias = ByTask(dict.fromkeys(names, torch.zeros(branch)))
+        self.bias_weight = bias
 
     def trunk(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B output_width R"]:
         """The shared layers and factors: what each of the layers to be mixed makes of a row."""
@@ -123,13 +133,13 @@ class FactorisedSharing(Sharing):
     ) -> dict[str, Float[Tensor, "B output_width"]]:
         """Each task's mixture."""
         tasks = sorted(copies)
-        shared = together([copies[task] for task in tasks])
+        shared = stacked([copies[task] for task in tasks])
         mixed = (shared @ self.mixture(tasks)[:, None, :, None]).squeeze(-1)
         return dict(zip(tasks, (mixed + self.bias(tasks)[:, None]).unbind(), strict=True))
 
     def penalties(self) -> dict[str, Float[Tensor, ""]]:
-        """None."""
-        return {}
+        """`bias` where it has a weight."""
+        return bias_penalty(self.bias(), self.bias_weight)
 
     def weights(self) -> Float[Tensor, "K output_width H"]:
         """The composed W_k of all tasks, sorted by name."""

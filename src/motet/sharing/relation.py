@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from motet.sharing.base import Sharing
+from motet.sharing.biases import bias_penalty
 from motet.sharing.bytask import StackedLinear
 from motet.sharing.covariance import TaskCovariance
 from motet.sharing.trunk import Trunk, TrunkSpec
@@ -28,6 +29,11 @@ class Relation(TrunkSpec):
     branch: int = Field(default=64, gt=0, description="Width of each task's own layer.")
     strength: float = Field(default=1e-2, gt=0, description="Weight of the penalty that relates tasks.")
     norm: float = Field(default=1e-4, ge=0, description="Weight of the squared size of the tasks' layers.")
+    bias: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of the squared distance of the tasks' biases from their mean; 0: biases are free.",
+    )
     every: int = Field(default=10, ge=1, description="Find the covariance anew every so many batches.")
     ridge: float = Field(
         default=1e-3, gt=0, description="What keeps the covariance invertible; larger: relations are told less apart."
@@ -44,6 +50,7 @@ class Relation(TrunkSpec):
             branch=self.branch,
             strength=self.strength,
             norm=self.norm,
+            bias=self.bias,
             every=self.every,
             ridge=self.ridge,
         )
@@ -60,7 +67,8 @@ class RelationSharing(Sharing):
     Zhang & Yeung, UAI 2010, with `lambda_1 = 2 norm` and `lambda_2 = 2 strength`. Deviations: the weights take `every`
     steps of an optimiser between two covariances, where the paper solves for them; `W^T W + ridge I` in place of
     `W^T W` (as Argyriou et al., NeurIPS 2006, for their D), without which the inverse does not exist; the paper's W
-    holds the last, one-dimensional layer of each task, ours a layer before heads that may be of any kind.
+    holds the last, one-dimensional layer of each task, ours a layer before heads that may be of any kind; the paper
+    leaves b_k free, here `bias sum_k |b_k - mean b|^2` can be added.
 
     >>> import torch
     >>> sharing = RelationSharing(16, tasks=("price", "sold"), branch=4)
@@ -80,13 +88,14 @@ class RelationSharing(Sharing):
         branch: int = 64,
         strength: float = 1e-2,
         norm: float = 1e-4,
+        bias: float = 0.0,
         every: int = 10,
         ridge: float = 1e-3,
     ) -> None:
         super().__init__()
         self.output_width = branch
         self.tasks = tuple(sorted(tasks))
-        self.strength, self.norm = strength, norm
+        self.strength, self.norm, self.bias = strength, norm, bias
         self.shared = Trunk(input_width, width=width, layers=layers, dropout=dropout)
         self.layers = StackedLinear(self.shared.output_width, branch, tasks=self.tasks)
         self.covariance = TaskCovariance(
@@ -108,11 +117,12 @@ class RelationSharing(Sharing):
         return features
 
     def penalties(self) -> dict[str, Float[Tensor, ""]]:
-        """`relation` and `norm`."""
+        """`relation` and `norm`; `bias` where it has a weight."""
         weights = self.layers.weight()
         return {
             "relation": self.strength * self.covariance(weights),
             "norm": self.norm * weights.square().sum(),
+            **bias_penalty(self.layers.bias(), self.bias),
         }
 
     def refresh(self) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from motet.core.errors import CellError, DataError
 from motet.core.flow import Cells
-from motet.tasks.base import Codec, Metric, TaskSpec
+from motet.tasks.answer import AnswerHead
+from motet.tasks.base import Codec, Head, Metric, TaskSpec
 from motet.tasks.heads import LinearHead
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, mean_absolute_error, metric, r2, root_mean_squared_error, spearman
@@ -114,6 +115,16 @@ class Regression(TaskSpec):
         description="What the loss makes of a residual; huber and absolute are pulled less by outliers.",
     )
     interval: float = Field(default=0.9, gt=0, lt=1, description="How often the truth is to lie between low and high.")
+    unit: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Tasks that name the same unit are standardised together, by one mean and deviation of all their "
+        "labels: for tasks that are alike, of which some have few rows; null: each by its own.",
+    )
+    head: Literal["linear", "none"] = Field(
+        default="linear",
+        description="linear: a layer of the task's own; none: what it reads, one number per row, is its answer.",
+    )
 
     def fit(self, cells: Iterable[object]) -> RegressionCodec:
         """Mean and standard deviation; `DataError` where there are not two different numbers."""
@@ -147,8 +158,10 @@ class Regression(TaskSpec):
         """None: a number is no class."""
         return None
 
-    def build(self, codec: Codec, input_width: int) -> LinearHead:
-        """A linear layer to one value per row."""
+    def build(self, codec: Codec, input_width: int) -> Head:
+        """A linear layer to one value per row; or nothing, which takes features of width 1 (else `SpecError`)."""
+        if self.head == "none":
+            return AnswerHead(input_width)
         return LinearHead(input_width, output_shape=self.output_shape(codec))
 
     def loss(self, output: Float[Tensor, "B"], target: Cells) -> Float[Tensor, "B"]:
