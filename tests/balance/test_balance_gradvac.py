@@ -163,6 +163,29 @@ def test_zero_equal_and_opposed_rows_are_finite_however_long() -> None:
         assert balancer.combine(rows @ rows.T, names(5)).isfinite().all()
 
 
+@given(st.lists(st.floats(0.1, 9.0), min_size=2, max_size=6), st.integers(0, 63), st.integers(0, 99))
+@settings(max_examples=100, deadline=None)
+def test_on_one_line_what_always_agreed_goes_to_nothing_where_it_disagrees(
+    sizes: list[float], signs: int, seed: int
+) -> None:
+    """Numbers times one direction: what meets its opposite is zero from there on, and agrees with nobody."""
+    tasks = names(len(sizes))
+    values = [-size if signs >> place & 1 else size for place, size in enumerate(sizes)]
+    rows = torch.tensor(values, dtype=torch.float64)[:, None] * torch.tensor([[0.1, 0.7, -1.3]], dtype=torch.float64)
+    balancer = GradVacBalancer(tasks, beta=1.0, seed=seed)
+    balancer.usual.write(tasks, np.ones((len(tasks), len(tasks))))
+    found = balancer.combine(rows @ rows.T, tasks)
+    expected = torch.zeros(3, dtype=torch.float64)
+    for i, order in enumerate(random_orders(tasks, seed, "gradvac", 0).tolist()):
+        met = [math.copysign(1.0, values[i] * values[j]) for j in order]
+        before = met.index(-1.0) + 1 if -1.0 in met else len(met)
+        for place, j in enumerate(order):
+            assert known(balancer, tasks[i], tasks[j]) == pytest.approx(met[place] if place < before else 0.0)
+        if -1.0 not in met:
+            expected += rows[i]
+    torch.testing.assert_close(found @ rows, expected, rtol=1e-9, atol=1e-9)
+
+
 def test_a_pair_that_always_agreed_is_not_turned_without_bound() -> None:
     """After long agreement the target is 1 but for rounding; a bit of disagreement must not let the update explode."""
     balancer = GradVacBalancer(["a", "b"], beta=1.0)

@@ -1,6 +1,7 @@
 """A pass per task to the shared parameters: the same as gradients taken one by one, whichever way is the cheaper."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from motet.balance import MGDA, Fixed, Junction
 from motet.balance.parameters import Linear
 from motet.balance.passes import products_are_cheaper
+from motet.core.errors import SpecError
 
 TASKS = ("a", "b", "c", "d")
 
@@ -101,3 +103,95 @@ def test_an_input_that_wants_its_gradient_gets_it() -> None:
         assert x.grad is not None
     z = trunk(x).sum()
     torch.testing.assert_close(x.grad, torch.autograd.grad(z, x)[0])
+
+
+def update_of(trunk: nn.Module, x: Tensor, place: str, *, scale: float = 1.0) -> tuple[list[Tensor | None], Junction]:
+    """The trunk's gradients after one backward, each loss of another size."""
+    junction = Junction(Fixed() if place == "sum" else MGDA(at=place), tasks=("a", "b"))  # type: ignore[arg-type]
+    trunk.zero_grad()
+    z = junction(trunk(x))
+    junction.total({"a": z["a"].mean(), "b": z["b"].pow(2).mean() * scale}).backward()
+    return [p.grad for p in trunk.parameters()], junction
+
+
+def test_hooks_on_parameters_do_what_they_do_in_any_backward() -> None:
+    """A hook that holds a weight, one that halves a bias, one that waits for the gradient to be there."""
+    for rows in (5, 300):
+        trunk, x = trunk_of(rows)
+        waited: list[Tensor] = []
+        trunk[0].weight.register_post_accumulate_grad_hook(lambda p, waited=waited: waited.append(p.grad.clone()))
+        without, _ = update_of(trunk, x, "parameters")
+        assert len(waited) == 1
+        assert torch.equal(waited[0], trunk[0].weight.grad)
+        trunk[0].weight.register_hook(lambda g: g * 0)
+        trunk[3].weight.register_hook(lambda g: g / 2)
+        hooked, junction = update_of(trunk, x, "parameters")
+        assert junction.gram is not None
+        assert not trunk[0].weight.grad.any()
+        assert without[4] is not None
+        assert hooked[4] is not None
+        assert bool((hooked[4] - without[4]).any())
+
+
+def test_what_looks_like_a_linear_layer_and_is_none_gets_its_own_gradient() -> None:
+    torch.manual_seed(0)
+    x, w = torch.randn(4, 6), nn.Parameter(torch.randn(4, 6))
+    b = nn.Parameter(torch.randn(4, 1))
+    for scaling in ({"alpha": 2.0}, {"beta": 0.5}, {}):
+        junction = Junction(MGDA(at="parameters"), tasks=("a", "b"))
+        w.grad = b.grad = None
+        copies = junction(torch.addmm(b, x, w.t(), **scaling))
+        junction.total({"a": copies["a"].mean(), "b": copies["b"].pow(2).mean()}).backward()
+        z = torch.addmm(b, x, w.t(), **scaling)
+        mixed = junction.weights["a"] * z.mean() + junction.weights["b"] * z.pow(2).mean()
+        for mine, plain in zip((w.grad, b.grad), torch.autograd.grad(mixed, (w, b)), strict=True):
+            torch.testing.assert_close(mine, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_whose_products_leave_float32_are_compared_all_the_same() -> None:
+    trunk, x = trunk_of(5)
+    _, junction = update_of(trunk, x, "parameters", scale=1e22)
+    assert junction.weights == pytest.approx({"a": 1.0, "b": 0.0})
+
+
+def test_backward_under_autocast_computes_as_without() -> None:
+    for rows in (5, 300):
+        trunk, x = trunk_of(rows)
+        expected, _ = update_of(trunk, x, "parameters")
+        expected = [one.clone() for one in expected if one is not None]
+        junction = Junction(MGDA(at="parameters"), tasks=("a", "b"))
+        trunk.zero_grad()
+        z = junction(trunk(x))
+        total = junction.total({"a": z["a"].mean(), "b": z["b"].pow(2).mean()})
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            total.backward()
+        for mine, plain in zip(trunk.parameters(), expected, strict=True):
+            torch.testing.assert_close(mine.grad, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_a_layer_that_no_row_enters_has_no_part() -> None:
+    trunk, x = trunk_of(5)
+    empty = nn.Linear(24, 24)
+    junction = Junction(MGDA(at="parameters"), tasks=("a", "b"))
+    z = junction(trunk(x) + empty(x[:0]).sum())
+    junction.total({"a": z["a"].mean(), "b": z["b"].pow(2).mean()}).backward()
+    assert empty.weight.grad is None or not empty.weight.grad.any()
+
+
+def test_what_can_not_be_done_is_said() -> None:
+    trunk, x = trunk_of(5)
+    inner, outer = (Junction(MGDA(at="parameters"), tasks=("a", "b")) for _ in range(2))
+    z = outer(inner(trunk(x))["a"])
+    with pytest.raises(SpecError, match="goes through another one"):
+        outer.total({"a": z["a"].mean(), "b": z["b"].pow(2).mean()}).backward()
+    z = inner(trunk(x))
+    with pytest.raises(RuntimeError, match="can not be differentiated twice"):
+        inner.total({"a": z["a"].mean(), "b": z["b"].pow(2).mean()}).backward(create_graph=True)
+
+
+def test_a_copy_or_a_file_of_a_junction_holds_none_of_its_memory() -> None:
+    trunk, x = trunk_of(300)
+    _, junction = update_of(trunk, x, "parameters")
+    for other in (copy.deepcopy(junction), pickle.loads(pickle.dumps(junction))):
+        assert other.workspace is not junction.workspace
+        assert not other.workspace._memory

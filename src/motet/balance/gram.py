@@ -26,6 +26,14 @@ class Workspace:
             memory = self._memory[name] = torch.empty(size, dtype=dtype, device=device)
         return memory[:size].view(shape)
 
+    def __deepcopy__(self, memo: object) -> "Workspace":
+        """None of it: nothing in it is worth a copy."""
+        return Workspace()
+
+    def __reduce__(self) -> tuple[type["Workspace"], tuple[()]]:
+        """Nor worth saving."""
+        return Workspace, ()
+
     def stacked(self, gradients: Sequence[Float[Tensor, "*shape"]]) -> Float[Tensor, "K N"]:
         """The gradients as rows; they are overwritten by the next call."""
         first, rows = gradients[0], [gradient.reshape(-1) for gradient in gradients]

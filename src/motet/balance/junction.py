@@ -13,11 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from motet.balance.base import PLACES, Balancer, BalancerSpec, Place, scaled
+from motet.balance.base import PLACES, Balancer, BalancerSpec, Place
 from motet.balance.elements import weighed_by_element
-from motet.balance.gram import Workspace, gram_matrix
+from motet.balance.gram import Workspace
 from motet.balance.meeting import Meeting, part
 from motet.balance.numbers import Numbers
+from motet.balance.solve import solve
 from motet.balance.watch import Watch
 from motet.core.checks import did_you_mean
 from motet.core.errors import RunError, SpecError
@@ -43,11 +44,12 @@ class Junction(nn.Module):
 
     What the Spec of a method says of the junction (`Placement`): `at` is where g_k is taken for G. "features": z
     itself; "layer": the gain and bias of a diagonal affine layer on z, at 1 and 0; "parameters": all parameters z was
-    computed from, found by walking the graph, at a pass through it for each task, which then is all: the combined
-    gradient is added to their `grad`, so `torch.autograd.grad` finds nothing behind z, and hooks there see each task's
-    gradient on its own. Elsewhere the weights found from G are applied to the gradients of z. `every: n` solves in each
-    n-th backward and keeps the weights between. `scale` sets the size of the update. With `heads: weighted` a head
-    learns from `w_k L_k`, with the w_k of the backward before (1 in the first, at least 0.001).
+    computed from, found by walking the graph, at a pass through it for each task. These passes are all: the combined
+    gradient is added to their `grad`, so `torch.autograd.grad`, and `backward` with `inputs` or `create_graph`, find
+    nothing behind z, hooks on what was computed there see each task's gradient on its own, and what was kept for
+    backward is freed with z, not by backward. Elsewhere the weights found from G are applied to the gradients of z.
+    `every: n` solves in each n-th backward and keeps the weights between. `scale` sets the size of the update. With
+    `heads: weighted` a head learns from `w_k L_k`, w_k of the backward before (1 in the first, at least 0.001).
 
     Call `backward` once on the total: a call per task shows the node one gradient at a time, and nothing is balanced.
     Each micro-batch of an accumulated step is combined on its own. A second derivative through the node is an error.
@@ -56,9 +58,10 @@ class Junction(nn.Module):
     parameters these need `torch._functorch.config.donated_buffer = False` before they are first called.
 
     With several processes set `together`: each finds the same weights from the sum of G over processes, whose rows are
-    disjoint, or, at a layer and at parameters, from the G of the summed gradients. Every process has to run the same
-    backwards. `at: parameters` then needs the list of all parameters behind z in `shared`, since not every process's
-    rows go through each of them; so does a method that keeps averages, if not every batch does.
+    disjoint, or, at a layer and at parameters, from the G of the summed gradients; summing `grad` over processes is
+    left to the loop. Every process has to run the same backwards. `at: parameters` then needs the list of all
+    parameters behind z in `shared`, since not every process's rows go through each of them; so does a method that keeps
+    averages, if not every batch does.
 
     >>> from motet.balance import MGDA
     >>> junction = Junction(MGDA(), tasks=("a", "b"))
@@ -187,40 +190,15 @@ class Junction(nn.Module):
 
     def _solved(self, meeting: Meeting) -> dict[str, float]:
         """New weights for the tasks with a gradient; none if one is not finite."""
-        place, rows = self.place, None
+        place, factors = self.place, {task: self._factor(task) for task in self.tasks}
         assert place is not None
-        # Only at the features are rows of different processes disjoint; elsewhere gradients add up before they meet.
-        if self.balancer.needs == "rows" or (place != "features" and self.together.several):
-            rows = self.together.summed(meeting.rows(place))
-            gram = gram_matrix(list(rows), self.workspace).cpu()
-        else:
-            gram = self.together.summed(meeting.gram(place))
-        live = gram.diagonal().nonzero().squeeze(1)
-        names = [self.tasks[index] for index in live.tolist()]
-        if not names or not bool(gram.isfinite().all()):
-            self.gram = None
-            return {}
-        # The balancer judges the gradients without priorities and lagged weights.
-        factors = torch.tensor([self._factor(name) for name in names], dtype=torch.float64)
-        bare = gram[live][:, live] / torch.outer(factors, factors)
-        if self.balancer.needs == "rows":
-            assert rows is not None
-            shown = rows[live.to(rows.device)] / factors[:, None].to(rows)
-            weights, instead = self.balancer.combine_rows(shown, names)
-        else:
-            weights, instead = self.balancer.combine(bare, names), None
-        instead = instead if place == "parameters" else None
-        combined = None if instead is None else gram_matrix(list(instead)).cpu()
-        weights = scaled(weights.to("cpu", torch.float64), bare, self.balancer.placement.scale, combined=combined)
-        if instead is not None:
-            priorities = torch.tensor([self._priorities.get(name, 1.0) for name in names], dtype=torch.float64)
-            change = (weights * priorities)[None].to(rows) @ (instead - shown).to(rows)
-            meeting.parameters.add(change[0] / self.together.count)  # every process has the same
-        self.gram = (names, bare)
-        solved = dict(zip(names, weights.tolist(), strict=True))
-        for name, weight in solved.items():
-            self.latest_weights[name].fill_(weight)
-        return solved
+        found = solve(
+            self.balancer, meeting, place=place, factors=factors, priorities=self._priorities, together=self.together
+        )
+        self.gram = None if found is None else (list(found.weights), found.gram)
+        for task, weight in found.weights.items() if found else ():
+            self.latest_weights[task].fill_(weight)
+        return found.weights if found else {}
 
     def _factor(self, task: str) -> float:
         """What is multiplied with a task's term."""

@@ -16,7 +16,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from motet.balance.base import Place
 from motet.balance.given import Given
 from motet.balance.gram import Workspace
-from motet.balance.parameters import SharedParameters
+from motet.balance.parameters import BEHIND, SharedParameters
 from motet.balance.passes import Passes
 from motet.nn.keyed import current_row_keys, uniform
 
@@ -36,10 +36,17 @@ def part(
     # The compiler can not follow a node of our own: it has to stop before it and go on behind it.
     node = torch.compiler.disable(_Node.apply) if torch.compiler.is_compiling() else _Node.apply  # type: ignore[no-untyped-call]
     edges = [get_gradient_edge(z) if z.requires_grad else None for z in streams.values()]
-    given = [z.detach().requires_grad_(z.requires_grad) if apart else z for z in streams.values()]
+    given = [_end_of(z) if apart else z for z in streams.values()]
     copies = iter(node(combine, len(tasks), edges, apart, *given))
     by_stream = {stream: {task: next(copies) for task in tasks} for stream in streams}
     return {task: {stream: by_stream[stream][task] for stream in streams} for task in tasks}
+
+
+def _end_of(z: Tensor) -> Tensor:
+    """Where the graph that is differentiated begins anew; a junction behind must not take it for a parameter."""
+    end = z.detach().requires_grad_(z.requires_grad)
+    setattr(end, BEHIND, True)
+    return end
 
 
 class Meeting:
@@ -58,6 +65,8 @@ class Meeting:
         """Whether every shared parameter's gradients are needed as they are."""
         self.listed: Sequence[Tensor] | None = None
         """All shared parameters, where the graph alone does not tell."""
+        self.beside: Float[Tensor, "P"] | None = None
+        """What the shared parameters' gradients get on top of the weighted sum."""
         self.given = [Given(group) for group in gradients]
         self.streams, self.keys = streams, keys
         self._gradients, self._edges = gradients, edges
@@ -107,9 +116,11 @@ class Meeting:
 
         Where they were already followed to the parameters these are given theirs, and nothing is left to pass on.
         """
-        if at == "parameters" and self.parameters.complete:
-            self.passes.add(weights)
+        if at == "parameters" and self.parameters.plain:
+            self.passes.add(weights, beside=self.beside)
             return [None] * len(self.given)
+        if self.beside is not None:
+            self.parameters.add(self.beside)
         return [one.combined(weights) if one.tasks else None for one in self.given]
 
     def _by_task(self) -> list[list[Tensor | None]]:
@@ -132,13 +143,21 @@ class _Node(torch.autograd.Function):
         return tuple(z.view_as(z) for z in streams for _ in range(num_tasks))
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        if ctx.apart and torch.is_grad_enabled():
+            raise RuntimeError("a junction at the parameters can not be differentiated twice; leave out create_graph")
+        return _Node.once(ctx, *gradients)
+
+    @staticmethod
+    @once_differentiable
+    def once(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """The gradients met, combined, and sent on."""
         per_stream = [gradients[start : start + ctx.num_tasks] for start in range(0, len(gradients), ctx.num_tasks)]
         wanted = [edge is not None for edge in ctx.edges]
         shown = [group if want else (None,) * ctx.num_tasks for group, want in zip(per_stream, wanted, strict=True)]
         meeting = Meeting(shown, streams=ctx.saved_tensors, edges=ctx.edges, keys=ctx.keys)
-        combined = ctx.combine(meeting)
+        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+            combined = ctx.combine(meeting)
         if ctx.apart:
             left = [(edge, one) for edge, one in zip(ctx.edges, combined, strict=True) if edge and one is not None]
             if left:

@@ -18,7 +18,8 @@ class Pairs(nn.Module):
     """K x K numbers in float64, 0 at first; in `state_dict` the K of a name, onto itself too, stand under that name.
 
     The order within is that of the names as they stand in `state_dict`, whatever the order they were given in. From the
-    state of other names, loaded with `strict=False`, every pair is taken over of which both are known.
+    state of other names, loaded with `strict=False`, every pair is taken over of which both are known. Loading copies
+    into the numbers that are there, with `assign=True` as well; on the meta device, where none are, it does nothing.
 
     >>> pairs = Pairs(["b", "a"])
     >>> pairs.write(["b", "a"], np.array([[0.0, 1.0], [2.0, 0.0]]))

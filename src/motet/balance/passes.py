@@ -4,14 +4,13 @@ K tasks, N rows (times tokens) that meet a linear layer of I inputs and O output
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from motet.balance.gram import Workspace, gram_of_rows, weighted_sum
-from motet.balance.parameters import Linear, SharedParameters, add_gradient
+from motet.balance.parameters import Linear, SharedParameters, add_gradients, split
 
 NUM_BLOCKS = 4
 
@@ -59,30 +58,31 @@ class Passes:
             gram += layer.gram(self._workspace).cpu()
         return gram
 
-    def add(self, weights: Sequence[float]) -> None:
-        """Add `sum_k w_k g_k` to the parameters' gradients; one that nothing came to keeps its own as it is."""
+    def add(self, weights: Sequence[float], *, beside: Float[Tensor, "P"] | None = None) -> None:
+        """Add `sum_k w_k g_k`, and what is to come `beside`, to the parameters' gradients.
+
+        One that nothing came to keeps its own as it is.
+        """
         combined = self._rows.new_tensor(weights) @ self._rows
-        for leaf, part, moved in zip(self._leaves, self._parts(combined), self._moved, strict=True):
-            if moved:
-                add_gradient(leaf, part)
-        for layer in self._layers:
-            layer.add(weights)
+        if beside is not None:
+            combined += beside
+        plain = zip(self._leaves, split(combined, self._leaves), self._moved, strict=True)
+        changes = [(leaf, part) for leaf, part, moved in plain if moved or beside is not None]
+        changes += [change for layer in self._layers for change in layer.changes(weights)]
+        add_gradients([leaf for leaf, _ in changes], [change for _, change in changes])
 
     def _sent(
         self, gradients: Sequence[Tensor | None], parameters: SharedParameters, row: Tensor, layers: Sequence[Linear]
     ) -> tuple[Tensor | None, ...]:
         """Fill one task's row; what came to the outputs of these layers."""
         found = parameters.arriving(gradients, layers, self._leaves)
-        for index, (part, gradient) in enumerate(zip(self._parts(row), found[len(layers) :], strict=True)):
+        for index, (part, gradient) in enumerate(zip(split(row, self._leaves), found[len(layers) :], strict=True)):
             if gradient is None:
                 part.zero_()
             else:
                 part.copy_(gradient.reshape(-1))
                 self._moved[index] = True
         return found[: len(layers)]
-
-    def _parts(self, row: Float[Tensor, "P"]) -> tuple[Tensor, ...]:
-        return torch.split(row, [leaf.numel() for leaf in self._leaves])
 
 
 class LinearPass:
@@ -99,28 +99,34 @@ class LinearPass:
         self._num_tasks = len(arrived)
 
     def gram(self, workspace: Workspace) -> Float[Tensor, "K K"]:
-        """Of weight and bias together, in float64."""
-        x, first = self._layer.entered, next(iter(self._given.values()))
+        """Of weight and bias together, in float64; all in float64 where float32 overflows."""
+        first = next(iter(self._given.values()))
         stacked = [self._given.get(task, torch.zeros_like(first)) for task in range(self._num_tasks)]
-        place = partial(workspace.place, dtype=first.dtype, device=first.device)
-        d = torch.stack(stacked, dim=1, out=place("left", len(x), len(stacked), first.shape[1]))
-        td = place("through", *d.shape)
-        size = -(-len(x) // NUM_BLOCKS)
-        for start in range(0, len(x), size):
-            stop = min(start + size, len(x))
-            t = x[start:stop] @ x[start:].mT
-            t[:, : stop - start] /= 2
-            torch.mm(t, d[start:].flatten(1), out=td[start:stop].flatten(1))
-        half = torch.bmm(td, d.mT).sum(dim=0, dtype=torch.float64)
-        gram = half + half.mT
+        shape = (len(first), len(stacked), first.shape[1])
+        place = workspace.place("left", *shape, dtype=first.dtype, device=first.device)
+        d = torch.stack(stacked, dim=1, out=place)
+        gram = _products(self._layer.entered, d)
+        if not gram.isfinite().all():
+            gram = _products(self._layer.entered.double(), d.double())
         return gram if self._layer.bias is None else gram + gram_of_rows(d.sum(dim=0))
 
-    def add(self, weights: Sequence[float]) -> None:
-        """Add the weighted sum of the tasks' gradients."""
-        left = weighted_sum(list(self._given.values()), [weights[task] for task in self._given])
-        add_gradient(self._layer.weight, left.mT @ self._layer.entered)
-        if self._layer.bias is not None:
-            add_gradient(self._layer.bias, left.sum(dim=0))
+    def changes(self, weights: Sequence[float]) -> list[tuple[Tensor, Tensor]]:
+        """The weighted sum of the tasks' gradients, for the weight and the bias."""
+        combined = weighted_sum(list(self._given.values()), [weights[task] for task in self._given])
+        found = [(self._layer.weight, combined.mT @ self._layer.entered)]
+        return found if self._layer.bias is None else [*found, (self._layer.bias, combined.sum(dim=0))]
+
+
+def _products(x: Float[Tensor, "N I"], d: Float[Tensor, "N K O"]) -> Float[Tensor, "K K"]:
+    """`<D_i^T X, D_j^T X>`, row block by row block."""
+    half, size = torch.zeros(d.shape[1], d.shape[1], dtype=torch.float64, device=d.device), -(-len(x) // NUM_BLOCKS)
+    for start in range(0, len(x), size):
+        stop = min(start + size, len(x))
+        t = x[start:stop] @ x[start:].mT
+        t[:, : stop - start] /= 2
+        through = (t @ d[start:].flatten(1)).view_as(d[start:stop])
+        half += torch.bmm(through, d[start:stop].mT).sum(dim=0, dtype=torch.float64)
+    return half + half.mT
 
 
 def products_are_cheaper(layer: Linear, *, num_tasks: int) -> bool:
@@ -129,7 +135,7 @@ def products_are_cheaper(layer: Linear, *, num_tasks: int) -> bool:
     Only of float32 and float64: half precision would have to be widened first.
     """
     (num_rows, width), out = layer.entered.shape, layer.weight.shape[0]
-    if layer.entered.dtype not in (torch.float32, torch.float64):
+    if num_rows == 0 or layer.entered.dtype not in (torch.float32, torch.float64):
         return False
     share = (1 + 1 / NUM_BLOCKS) / 2
     products = share * num_rows**2 * (width + num_tasks * out) + num_rows * num_tasks**2 * out

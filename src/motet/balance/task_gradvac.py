@@ -21,6 +21,8 @@ MOST_AGREEMENT = 1 - 1e-6
 """The highest cosine a gradient is turned to: towards 1 the turn would take ever more of the other gradient."""
 NOTHING_LEFT = 1e-12
 """A combination of gradients whose square is this small beside that of its parts is zero but for rounding."""
+ON_A_LINE = 4e-15
+"""So is what of it lies across another gradient, of which a turn takes up to 700 times the length."""
 
 
 class GradVac(GradientSpec):
@@ -99,7 +101,8 @@ def _turned(gram: Array, orders: npt.NDArray[np.int64], usual: Array, *, beta: f
         alive = square > NOTHING_LEFT * parts * parts
         square = square * alive
         product = np.einsum("ik,ik->i", coefficients, cosines[met]) * alive
-        across = np.sqrt(np.maximum(square - product * product, 0.0))
+        across = square - product * product
+        across = np.sqrt(across * (across > ON_A_LINE * parts * parts))
         added = np.maximum(slopes[:, turn] * across - product * above[:, turn], 0.0)
         products[:, turn], squares[:, turn] = product, square
         coefficients[own, met] = added

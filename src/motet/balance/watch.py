@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from motet.balance.base import Place
-from motet.balance.gram import gram_matrix
+from motet.balance.gram import gram_of_rows
 from motet.balance.meeting import Meeting
 from motet.core.together import Together
 
@@ -83,7 +83,7 @@ class Watch:
     def look(self, meeting: Meeting, tasks: Sequence[str], *, together: Together) -> None:
         """Compare the gradients of this backward; every process finds the same."""
         gram = self._gram(meeting, together)
-        live = [index for index, task in enumerate(tasks) if self._slopes.get(task) and gram[index, index] != 0]
+        live = [index for index, task in enumerate(tasks) if self._slopes.get(task) and gram[index, index] > 0]
         if not live or not bool(gram.isfinite().all()):
             return
         names = [tasks[index] for index in live]
@@ -94,5 +94,5 @@ class Watch:
     def _gram(self, meeting: Meeting, together: Together) -> Float[Tensor, "K K"]:
         """With several processes of the summed gradients, which add up before they meet."""
         if together.several:
-            return gram_matrix(list(together.summed(meeting.rows(self.at)))).cpu()
+            return gram_of_rows(together.summed(meeting.rows(self.at))).cpu()
         return meeting.gram(self.at)

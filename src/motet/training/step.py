@@ -91,6 +91,8 @@ def train_step(
             sum((term / together.count for term in _finite(added)), start=total).backward()  # type: ignore[no-untyped-call]
         _add(losses, {task: mean * shares[task] for task, mean in means.items()})
         _add(terms, added | beside_joint(parts, shares))
+        # With gradients at the parameters backward keeps the graph: it has to go before the next batch makes another.
+        del tokens, decisions, parts, means, added, total
     if network.throttle.uses_singles:
         network.throttle.after_backward(network.encoder_parameters(), key=key(seed, "throttle", step))
     sum_gradients(parameters, alike=list(network.junction.parameters()), together=together)
