@@ -11,6 +11,7 @@ from motet.core.flow import Batch, Cells, Tokens
 from motet.fusion.base import FusionSpec
 from motet.model import Network, assemble
 from motet.nn.keyed import keys_of
+from motet.sharing.base import SharingSpec
 from motet.training import StepResult, train_step
 from motet.training.losses import witness
 
@@ -29,6 +30,7 @@ def network(
     names: Sequence[str] = ("age", "size", "rank"),
     asked: Sequence[str] = ("sold", "price", "kind"),
     joined: FusionSpec = fusion.Concat(width=4),  # noqa: B008
+    shared: SharingSpec = sharing.Hard(width=4, dropout=0.0),  # noqa: B008
     balancer: BalancerSpec = balance.Fixed(),  # noqa: B008
     seed: int = 0,
 ) -> Network:
@@ -38,7 +40,7 @@ def network(
         inputs={name: (number, number.fit([0.0, 1.0])) for name in names},
         tasks={name: (TASKS[name], TASKS[name].fit(LABELS[name])) for name in asked},
         fusion=joined,
-        sharing=sharing.Hard(width=4, dropout=0.0),
+        sharing=shared,
         task_balance=balancer,
         modality_balance=spec,
         seed=seed,

@@ -1,9 +1,7 @@
 """Tasks of one unit: one scale for all, and what that gives a task with few rows."""
 
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -47,45 +45,62 @@ def test_units_are_apart_and_order_changes_nothing() -> None:
     assert list(fitted(c="points", a="points")) == ["c", "a", "d"]
 
 
+def test_a_unit_is_fitted_once_and_intervals_are_each_tasks_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, former = [], Regression.fit
+
+    def fit(spec: Regression, cells: Iterable[object]) -> RegressionCodec:
+        seen.append(list(cells))
+        return former(spec, seen[-1])
+
+    monkeypatch.setattr(Regression, "fit", fit)
+    tasks: dict[str, TaskSpec] = {
+        name: Regression(unit="points", interval=interval) for name, interval in (("b", 0.5), ("a", 0.9))
+    }
+    found = fit_tasks(tasks, cells())
+    assert seen == [[1.0, "3", 8.0]]
+    assert [codec.model_dump()["interval"] for _, codec in found.values()] == [0.5, 0.9]
+
+
 def test_a_task_of_a_unit_needs_a_label_of_its_own() -> None:
     tasks: dict[str, TaskSpec] = {"a": Regression(unit="points"), "b": Regression(unit="points")}
     with pytest.raises(DataError, match=r"tasks\.b .*no training row has a number"):
         fit_tasks(tasks, {"a": iter([1, 2]), "b": iter(["x"])})
 
 
-def answers(folder: Path, out: str, **task: Any) -> tuple[float, float]:
-    """What two shops are said to sell where nothing is known of the day: one of 200 days, one of 4, both far off."""
+COUNTS = {"large": 40, "mean": 40, "small": 4}
+OFFSETS = {"large": 10.0, "mean": 0.0, "small": 10.0}
+
+
+def sales() -> list[dict[str, float | None]]:
+    """Rows of three shops, a number each, about the shop's own."""
+    chance, rows = np.random.default_rng(0), []
+    for name, count in COUNTS.items():
+        noise = chance.normal(size=count)
+        sold = 5 * (noise - noise.mean()) + OFFSETS[name]
+        rows += [{"day": 0.0, **dict.fromkeys(COUNTS), name: float(number)} for number in sold]
+    return rows
+
+
+def test_a_task_with_few_rows_is_drawn_to_the_mean_as_the_penalty_says(tmp_path: Path) -> None:
+    """`b_k - m = c_k / (c_k + weight) (a_k - m)`: beside a weight of 0.1 small keeps half, the others 10 parts of 11.
+
+    The tasks' weights on the only, constant feature, by which they could differ as well, are held together.
+    """
+    weight, counts = 0.1, {name: count / 40 for name, count in COUNTS.items()}
+    task = {"kind": "regression", "metric": "rmse", "unit": "pieces", "head": "none"}
+    together = {"within": 100, "between": 100, "bias": weight}
     document = {
-        "data": {"train": str(folder / "shops.csv"), "split": "part"},
-        "inputs": {"x": {"kind": "vector", "column": "day", "width": 2, "layers": 0}},
-        "tasks": {
-            name: {"kind": "regression", "weight": count / 100, "metric": "rmse", **task}
-            for name, count in (("large", 200), ("mean", 200), ("small", 4))
-        },
+        "data": {"train": sales(), "valid": None, "test": sales()},
+        "inputs": {"day": {"kind": "number", "width": 1}},
+        "tasks": {name: {**task, "weight": count} for name, count in counts.items()},
         "fusion": {"kind": "concat", "width": 2},
-        "sharing": {"kind": "clustered", "layers": 0, "branch": 1, "within": 9, "between": 9, "bias": 0.2},
+        "sharing": {"kind": "clustered", "layers": 0, "branch": 1, "dropout": 0.0, **together},
         "training": {
-            "epochs": 120, "batch_size": 999, "learning_rate": 0.05, "schedule": "cosine", "average": 0.0,
-            "patience": None, "device": "cpu",
+            "epochs": 100, "batch_size": 999, "optimizer": "adam", "weight_decay": 0.0, "learning_rate": 0.05,
+            "schedule": "cosine", "average": 0.0, "clip": None, "device": "cpu",
         },
     }  # fmt: skip
-    said = motet.fit(document, out=folder / out).model.predict([{"day": "0|0"}])[0]
-    return said["large"], said["small"]
-
-
-def test_a_task_with_few_rows_is_drawn_to_the_others(tmp_path: Path) -> None:
-    chance = np.random.default_rng(0)
-    with (tmp_path / "shops.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["day", "large", "mean", "small", "part"])
-        for name, count, offset in (("large", 200, 10.0), ("mean", 200, 0.0), ("small", 4, 10.0), ("mean", 40, 0.0)):
-            noise = chance.normal(size=count)
-            for e in noise - noise.mean():
-                sold = {"large": "", "mean": "", "small": "", name: 5 * e + offset}
-                day = "|".join(str(part) for part in chance.normal(size=2))
-                writer.writerow([day, *sold.values(), "test" if count == 40 else "train"])
-    own = answers(tmp_path, "own")
-    unit = answers(tmp_path, "unit", unit="pieces", head="none")
-    assert own == pytest.approx((10, 10), abs=2.5)
-    assert unit[0] == pytest.approx(10, abs=2.5)
-    assert 2 < unit[1] < 7.5
+    said = motet.fit(document, out=tmp_path / "run").model.predict([{"day": 0.0}])[0]
+    mean = sum(said[name] for name in COUNTS) / len(COUNTS)
+    for name, count in counts.items():
+        assert said[name] - mean == pytest.approx(count / (count + weight) * (OFFSETS[name] - mean), abs=0.15), name

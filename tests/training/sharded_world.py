@@ -23,7 +23,7 @@ from motet.spec.registry import ROOMS
 from motet.testing.examples import input_cells
 from motet.training import Interrupted, Quiet, TrainingSpec, build_optimizer, train_step
 from motet.training.average import WeightAverage
-from motet.training.sharding import divide, is_divided, part, whole
+from motet.training.sharding import divide, is_divided, local, whole
 
 PRIORITIES = {"sold": 1.0, "price": 2.0, "kind": 1.0}
 SPECS = {
@@ -102,9 +102,9 @@ def _trained(
         average.update(step=step)
         if step == 1:
             net.junction.epoch_end({task: 0.5 + 0.1 * len(task) for task in net.heads}, {"sold": 0.3, "price": 0.1})
-    held = {f"own {room}": sum(part(one).numel() for one in found) for room, found in _bulk(net).items()}
+    held = {f"own {room}": sum(local(one).numel() for one in found) for room, found in _bulk(net).items()}
     states = [value for state in optimizer.state.values() for value in state.values() if is_divided(value)]
-    held["own state"] = sum(part(one).numel() for one in states)
+    held["own state"] = sum(local(one).numel() for one in states)
     found = whole(net.state_dict()) | {f"average.{name}": one for name, one in whole(average.tensors()).items()}
     return found, {name: float(number) for name, number in (total | held).items()}
 

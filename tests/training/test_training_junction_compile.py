@@ -5,6 +5,7 @@ is one node, as any compiled graph is, and rounds as without. Everything is comp
 """
 
 import copy
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
@@ -128,6 +129,36 @@ def test_a_compiled_encoder_drops_by_the_keys_of_the_rows_at_hand() -> None:
         assert torch.equal(found, wanted)
         seen.add(tuple(found[:4].flatten().tolist()))
     assert len(seen) == 4
+
+
+def test_keys_of_another_thread_are_not_seen() -> None:
+    eager, x = Drops(), torch.ones(4, 3)
+    compiled = copy.deepcopy(eager)
+    compiled.compile(backend=BACKEND, dynamic=True, fullgraph=True)
+
+    def elsewhere() -> None:
+        with row_keys(keys_of(torch.arange(9), "other")):
+            entered.set()
+            left.wait(60)
+
+    entered, left = threading.Event(), threading.Event()
+    other = threading.Thread(target=elsewhere)
+    with row_keys(keys_of(torch.arange(4), "own")):
+        other.start()
+        entered.wait(60)
+        assert torch.equal(compiled(x), eager(x))
+        left.set()
+        other.join()
+        assert torch.equal(compiled(x), eager(x))
+
+
+def test_what_a_graph_keeps_for_backward_is_there_for_a_pass_for_each_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that this backend does not look at, and the default one does."""
+    import torch._functorch.config
+
+    monkeypatch.setattr(torch._functorch.config, "donated_buffer", True)
+    compile_encoders(network(balance.MGDA()), backend=BACKEND)
+    assert torch._functorch.config.donated_buffer is False
 
 
 def test_compiling_renames_nothing(encoders: Rooms) -> None:

@@ -121,6 +121,22 @@ def test_a_run_is_the_run_of_one_process_wherever_it_goes_on(name: str, folder: 
     assert seen[0] == seen[1]
 
 
+@pytest.mark.parametrize(
+    ("name", "at", "steps"),
+    [
+        ("alone", "parameters", 1),
+        ("divided, then divided", "layer", 1),
+        ("divided, then whole", "parameters", 0),
+        ("alone, then divided", "layer", 0),
+    ],
+)
+def test_relations_are_of_one_place(name: str, at: str, steps: int, folder: Path) -> None:
+    """Gradients are compared in the first step; who goes on where they are compared elsewhere leaves that behind."""
+    found = json.loads((folder / name / "relations.json").read_text())
+    assert found["at"] == at
+    assert [pair["steps"] for row in found["pairs"].values() for pair in row.values()] == [1] * steps
+
+
 def test_one_process_keeps_everything(folder: Path, tmp_path: Path) -> None:
     run(tmp_path / "run", ALONE, shard=True)
     assert (tmp_path / "run" / "log.jsonl").read_bytes() == (folder / "alone" / "log.jsonl").read_bytes()

@@ -57,7 +57,7 @@ def assemble(
             heads={job: {stream: _head(tasks[job], width) for stream in shared} for job in jobs},
             rules={job: _rule(tasks[job], operator, width) for job in jobs},
             priors={job: Prior(tasks[job][0].output_shape(tasks[job][1])) for job in jobs},
-            singles={job: {name: _head(tasks[job], widths[name]) for name in names} for job in jobs}
+            singles={job: {name: _probe(tasks[job], widths[name]) for name in names} for job in jobs}
             if throttle.uses_singles
             else {},
             tasks={task: tasks[task][0] for task in jobs},
@@ -105,6 +105,11 @@ def _encoders(inputs: Mapping[str, tuple[InputSpec, Preparation]]) -> dict[str, 
 def _head(task: tuple[TaskSpec, Codec], width: int) -> Head:
     spec, codec = task
     return spec.build(codec, width)
+
+
+def _probe(task: tuple[TaskSpec, Codec], width: int) -> Head:
+    spec, codec = task
+    return spec.probe(codec, width)
 
 
 def _rule(task: tuple[TaskSpec, Codec], operator: Fusion, width: int) -> Rule:

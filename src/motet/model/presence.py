@@ -3,7 +3,7 @@
 B rows, N of them with the input, T tokens, D width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from motet.core.flow import Cells, Tokens
 from motet.core.seed import key
 from motet.inputs.base import Encoder
+from motet.model.share import lender
 from motet.nn.keyed import row_keys, uniform
 
 
@@ -23,8 +24,8 @@ class PresentOnly(nn.Module):
     alone, unmasked, in a row without the input. A graph that is compiled or exported can not depend on who is absent:
     there every row is encoded, with blanks in place of absent cells, and the outcome is the same but for rounding.
 
-    With `always` the encoder is run in a batch without the input too, on one blank row that counts nothing: where its
-    weights are divided between processes, each has to take part.
+    With `always` the encoder is called in a batch without the input too, to compute nothing: where its weights are
+    divided between processes, each has to take part in every call.
     """
 
     always: bool = False
@@ -46,7 +47,7 @@ class PresentOnly(nn.Module):
             return Tokens(encoded.values, encoded.mask, present)
         rows = present.nonzero().squeeze(1)
         if len(rows) == 0:
-            token = self.absent + self._nothing(cells, keys) if self.always else self.absent
+            token = self.absent + self._nothing() if self.always else self.absent
             return self._stand_in(token.expand(len(present), 1, -1), present)
         with row_keys(None if keys is None else keys[rows]):
             encoded = self.encoder({name: value[rows] for name, value in cells.values.items()})
@@ -69,12 +70,17 @@ class PresentOnly(nn.Module):
         mask = torch.where(hidden[:, None], first, tokens.mask)
         return Tokens(values, mask, tokens.present & ~hidden)
 
-    def _nothing(self, cells: Cells, keys: Tensor | None) -> Tensor:
-        """Exactly 0, with gradients of exactly 0, from a run of the encoder."""
-        blank = {name: _blanked(value[:1], torch.zeros_like(cells.present[:1])) for name, value in cells.values.items()}
-        with row_keys(None if keys is None else keys[:1]):
-            encoded = self.encoder(blank)
-        nothing: Tensor = (encoded.values * 0).sum()
+    def _nothing(self) -> Tensor:
+        """Exactly 0, with gradients of exactly 0, from a call of the encoder that uses no number of its weights.
+
+        A blank row would not do: who makes infinity of it has no gradient of 0.
+        """
+        encoder = lender(self.encoder)
+        vars(encoder)["forward"] = lambda values: _sum_of_none(encoder.parameters())
+        try:
+            nothing: Tensor = encoder({})
+        finally:
+            del vars(encoder)["forward"]
         return nothing
 
     def _stand_in(self, values: Tensor, present: Tensor) -> Tokens:
@@ -112,6 +118,10 @@ def drop_inputs(inputs: Mapping[str, Cells], rates: Mapping[str, float], keys: I
     rescued = torch.zeros_like(kept).scatter(1, last, True) & present & ~kept.any(dim=1, keepdim=True)
     kept = kept | rescued
     return {name: Cells(inputs[name].values, kept[:, column]) for column, name in enumerate(names)}
+
+
+def _sum_of_none(weights: Iterable[Tensor]) -> Tensor:
+    return sum((weight.flatten()[:0].sum() for weight in weights), torch.zeros(()))
 
 
 def _blanked(value: Tensor, present: Bool[Tensor, "B"]) -> Tensor:

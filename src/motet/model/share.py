@@ -37,9 +37,14 @@ class Borrowed(Encoder):
         return tokens
 
 
+def lender(encoder: Encoder) -> Encoder:
+    """Whose weights encode an input: its own encoder, or the one it borrows."""
+    return encoder.lent[0] if isinstance(encoder, Borrowed) else encoder
+
+
 def learned_by(encoder: Encoder) -> list[nn.Parameter]:
     """The parameters that encode an input, borrowed ones as well."""
-    return list((encoder.lent[0] if isinstance(encoder, Borrowed) else encoder).parameters())
+    return list(lender(encoder).parameters())
 
 
 def owners(inputs: Mapping[str, InputSpec]) -> dict[str, str]:

@@ -4,6 +4,7 @@ Plain int64 arithmetic, wrapping, so a CPU and a GPU agree bit for bit.
 Shapes: N rows, C draws per row.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,8 +16,8 @@ from torch import Tensor
 from motet.core import seed
 
 _row_keys: ContextVar[Tensor | None] = ContextVar("row_keys", default=None)
-_seen_by_the_compiler: list[Tensor | None] = [None]
-"""The same keys where `torch.compile` can read them: it knows no ContextVar. One thread alone runs compiled parts."""
+_seen_by_the_compiler = threading.local()
+"""The same keys, as `keys`, where `torch.compile` can read them: it knows no ContextVar."""
 
 
 @contextmanager
@@ -31,17 +32,17 @@ def row_keys(keys: Int64[Tensor, "N"] | None) -> Iterator[None]:
     ...     current_row_keys()
     tensor([3, 4])
     """
-    token, _seen_by_the_compiler[0] = _row_keys.set(keys), keys
+    token, _seen_by_the_compiler.keys = _row_keys.set(keys), keys
     try:
         yield
     finally:
         _row_keys.reset(token)
-        _seen_by_the_compiler[0] = _row_keys.get()
+        _seen_by_the_compiler.keys = _row_keys.get()
 
 
 def current_row_keys() -> Int64[Tensor, "N"] | None:
     """The keys of the innermost block, or None outside of one."""
-    return _seen_by_the_compiler[0] if torch.compiler.is_compiling() else _row_keys.get()
+    return getattr(_seen_by_the_compiler, "keys", None) if torch.compiler.is_compiling() else _row_keys.get()
 
 
 def keys_of(rows: Int64[Tensor, "N"], *parts: str | int) -> Int64[Tensor, "N"]:

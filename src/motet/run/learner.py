@@ -25,7 +25,8 @@ def learner(network: Network, spec: TrainingSpec, together: Together) -> Network
     shard = spec.shard and together.several
     if shard:
         network.junction.watch.at = "layer"
-        network.junction.watch.every *= compares_at_layer(network)
+        if not compares_at_layer(network):
+            network.junction.watch.every = 0
     trained = copy.deepcopy(network) if shard and together.rank == 0 else network
     trained.junction.together = together
     if shard:

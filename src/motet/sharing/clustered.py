@@ -113,7 +113,7 @@ class ClusteredSharing(Sharing):
         self.output_width = branch
         self.tasks = tuple(sorted(tasks))
         self.clusters = min(clusters, len(self.tasks))
-        self.mean, self.bias = mean, bias
+        self.mean, self.bias_weight = mean, bias
         self.shared = Trunk(input_width, width=width, layers=layers, dropout=dropout)
         self.layers = StackedLinear(self.shared.output_width, branch, tasks=self.tasks)
         self.covariance = TaskCovariance(
@@ -141,7 +141,7 @@ class ClusteredSharing(Sharing):
         return {
             "mean": self.mean * len(self.tasks) * center.square().sum(),
             "clusters": self.covariance(weights - center),
-            **bias_penalty(self.layers.bias(), self.bias),
+            **bias_penalty(self.layers.bias(), self.bias_weight),
         }
 
     def refresh(self) -> None:

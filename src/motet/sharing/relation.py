@@ -95,7 +95,7 @@ class RelationSharing(Sharing):
         super().__init__()
         self.output_width = branch
         self.tasks = tuple(sorted(tasks))
-        self.strength, self.norm, self.bias = strength, norm, bias
+        self.strength, self.norm, self.bias_weight = strength, norm, bias
         self.shared = Trunk(input_width, width=width, layers=layers, dropout=dropout)
         self.layers = StackedLinear(self.shared.output_width, branch, tasks=self.tasks)
         self.covariance = TaskCovariance(
@@ -122,7 +122,7 @@ class RelationSharing(Sharing):
         return {
             "relation": self.strength * self.covariance(weights),
             "norm": self.norm * weights.square().sum(),
-            **bias_penalty(self.layers.bias(), self.bias),
+            **bias_penalty(self.layers.bias(), self.bias_weight),
         }
 
     def refresh(self) -> None:

@@ -180,6 +180,10 @@ class TaskSpec(ComponentSpec, ABC):
     def build(self, codec: Codec, input_width: int) -> Head:
         """A head for features of this width."""
 
+    def probe(self, codec: Codec, input_width: int) -> Head:
+        """A small head for what one input says by itself; unlike that of `build`, for any width there is."""
+        return self.build(codec, input_width)
+
     @abstractmethod
     def loss(self, output: Tensor, target: Cells) -> Float[Tensor, "B"]:
         """The loss of each row; exactly 0, with gradient exactly 0, in rows without a label, whatever these hold."""

@@ -162,6 +162,10 @@ class Regression(TaskSpec):
         """A linear layer to one value per row; or nothing, which takes features of width 1 (else `SpecError`)."""
         if self.head == "none":
             return AnswerHead(input_width)
+        return self.probe(codec, input_width)
+
+    def probe(self, codec: Codec, input_width: int) -> Head:
+        """The linear layer, whatever `head` says: the tokens of an input are as wide as they are."""
         return LinearHead(input_width, output_shape=self.output_shape(codec))
 
     def loss(self, output: Float[Tensor, "B"], target: Cells) -> Float[Tensor, "B"]:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from motet.training.sharding import part, parts
+from motet.training.sharding import local, parts
 
 
 class WeightAverage:
@@ -37,7 +37,7 @@ class WeightAverage:
         """Take in the weights after `step`."""
         if self._mean:
             fresh = 1 - min(self.decay, (1 + step) / (10 + step))
-            mean, trained = ([part(one) for one in all_.values()] for all_ in (self._mean, self._trained))
+            mean, trained = ([local(one) for one in all_.values()] for all_ in (self._mean, self._trained))
             torch._foreach_lerp_(mean, trained, fresh)
 
     @contextmanager
@@ -56,12 +56,12 @@ class WeightAverage:
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on from an average that `tensors` gave, whole or divided."""
         for name, one in parts(tensors, self._mean).items():
-            part(self._mean[name]).copy_(part(one))
+            local(self._mean[name]).copy_(local(one))
 
     @torch.no_grad()
     def _exchange(self) -> None:
         for name, one in self._trained.items():
-            mean, trained = part(self._mean[name]), part(one)
+            mean, trained = local(self._mean[name]), local(one)
             former = mean.clone()
             mean.copy_(trained)
             trained.copy_(former)

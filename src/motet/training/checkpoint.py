@@ -21,7 +21,10 @@ KEPT = 2
 
 @dataclass(slots=True)
 class Position:
-    """Where training stands. `batch` counts the batches of this epoch already used up."""
+    """Where training stands.
+
+    `batch` counts the batches of this epoch already used up; `compared_at` is where the gradients in `relations` were.
+    """
 
     epoch: int = 0
     batch: int = 0
@@ -38,6 +41,7 @@ class Position:
     skipped: dict[str, int] = field(default_factory=dict)
     loss_sums: dict[str, float] = field(default_factory=dict)
     loss_counts: dict[str, int] = field(default_factory=dict)
+    compared_at: str = ""
     relations: Sums = field(default_factory=dict)
     epoch_relations: Sums = field(default_factory=dict)
 

@@ -57,7 +57,7 @@ class Loop:
         self.batches, self.batches_per_epoch = batches, batches_per_epoch
         self.priorities, self.validate = priorities, validate
         self.checkpoints, self.progress, self.watch = checkpoints, progress, watch
-        self.position = Position(data=data)
+        self.position = Position(data=data, compared_at=network.junction.watch.at)
         self.average = WeightAverage(network, decay=spec.average)
         self.best: Mapping[str, Tensor] = {}
         self.device = next(network.parameters()).device
@@ -69,12 +69,18 @@ class Loop:
         self._save_cost = 0.0
 
     def restore(self) -> bool:
-        """Go back to the newest checkpoint; False where there is none yet, `SpecError` when it is of other rows."""
+        """Go back to the newest checkpoint; False where there is none yet, `SpecError` when it is of other rows.
+
+        Relations of gradients that were compared at another place are left behind: means are of one kind.
+        """
         found = self.checkpoints.load(self.network, self.optimizer)
         if found is None:
             return False
         if found.position.data != self.position.data:
             raise SpecError("the table has changed since this run began; train on it in another folder")
+        if found.position.compared_at != self.position.compared_at:
+            found.position.compared_at = self.position.compared_at
+            found.position.relations, found.position.epoch_relations = {}, {}
         self.position, self.best = found.position, found.best
         self.average.restore(found.average)
         return True

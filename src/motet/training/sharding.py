@@ -74,7 +74,7 @@ def is_divided(tensor: Tensor) -> bool:
     return hasattr(tensor, "full_tensor")
 
 
-def part(tensor: Tensor) -> Tensor:
+def local(tensor: Tensor) -> Tensor:
     """What this process holds of it."""
     return tensor.to_local() if is_divided(tensor) else tensor  # type: ignore[attr-defined]
 
@@ -123,7 +123,7 @@ def gradient_norm(parameters: Sequence[nn.Parameter], together: Together) -> Ten
     """
     gradients = [(one.grad, is_divided(one)) for one in parameters if one.grad is not None]
     norm = nn.utils.get_total_norm([gradient for gradient, divided in gradients if not divided])
-    own = [part(gradient) for gradient, divided in gradients if divided]
+    own = [local(gradient) for gradient, divided in gradients if divided]
     if not own:
         return norm
     squares = together.summed(nn.utils.get_total_norm(own).double().square())

@@ -17,7 +17,7 @@ from motet.nn.keyed import keys_of
 from motet.training.device import autocast
 from motet.training.losses import beside_joint, task_terms, witness
 from motet.training.processes import label_counts, over_all, sum_gradients
-from motet.training.sharding import forget_idle, gradient_norm, had_rows, is_divided, part, take_step
+from motet.training.sharding import forget_idle, gradient_norm, had_rows, is_divided, local, take_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def _update(optimizer: torch.optim.Optimizer, clip: float | None, together: Toge
     if not math.isfinite(norm.item()):
         return False
     if clip is not None:
-        gradients = [part(p.grad) for p in moving]
+        gradients = [local(p.grad) for p in moving]
         torch._foreach_mul_(gradients, torch.clamp(clip / (norm + 1e-6), max=1.0))
     take_step(optimizer)
     return True
