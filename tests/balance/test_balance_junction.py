@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from motet.balance import MGDA, Balancer, Fixed, Junction, Uncertainty
+from motet.balance import MGDA, Balancer, Fixed, Junction, Log, Uncertainty
 from motet.core.errors import RunError, SpecError
 
 TASKS = ("one", "two", "three", "four")
@@ -391,3 +391,27 @@ def test_a_priority_multiplies_what_a_learned_weight_made_of_the_loss() -> None:
     losses = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
     plain = junction.total(losses)
     torch.testing.assert_close(junction.total(losses, priorities={"a": 3.0, "b": 1.0}), plain + 2 * 2.0)
+
+
+def test_a_row_of_features_may_come_alone_at_a_layer() -> None:
+    x = torch.ones(3, requires_grad=True)
+    junction = Junction(MGDA(at="layer"), tasks=("a", "b"))
+    z = junction(x * 1)
+    junction.total({"a": (z["a"] - 3).pow(2).sum(), "b": (z["b"] + 1).abs().sum()}).backward()
+    # of gain and bias, by hand: g_a = -4 and g_b = 1 for each of three features that are 1
+    assert junction.gram is not None
+    assert junction.gram[1].tolist() == [[96.0, -24.0], [-24.0, 6.0]]
+
+
+def test_what_only_weighs_losses_says_how_much_each_counts() -> None:
+    x = torch.tensor([2.0], requires_grad=True)
+    for balancer, expected in ((Fixed(weights={"b": 3.0}), (1.0, 3.0)), (Log(), (0.25, 0.5))):
+        junction = Junction(balancer, tasks=("a", "b"))
+        z = junction(x)
+        junction.total({"a": z["a"].pow(2).sum(), "b": z["b"].sum()})
+        assert junction.weights == pytest.approx({"a": expected[0], "b": expected[1]})
+
+
+def test_the_name_of_a_method_is_not_a_balancer() -> None:
+    with pytest.raises(SpecError, match=r"such as balance\.MGDA\(\), found 'mgda'"):
+        Junction("mgda", tasks=("a", "b"))  # type: ignore[arg-type]

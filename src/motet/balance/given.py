@@ -33,14 +33,15 @@ class Given:
     def layer_rows(self, z: Float[Tensor, "B *H"]) -> Float[Tensor, "K 2*C"]:
         """Each task's gradient of a gain and a bias per channel of z, which are 1 and 0: sums of `g * z` and of `g`.
 
-        Channels are the second dimension of maps (4-D, 5-D), and the last of any other features.
+        Channels are the second dimension of maps (4-D, 5-D), and the last of any other features, also of a single row.
         """
+        z = z.reshape(1, -1) if z.dim() < 2 else z
         channel = 1 if z.dim() in (4, 5) else z.dim() - 1
         summed = [dim for dim in range(z.dim()) if dim != channel]
         rows = z.new_zeros(self.num_tasks, 2 * z.shape[channel], dtype=torch.float64)
         wide = z.double()
         for task, gradient in zip(self.tasks, self.gradients, strict=True):
-            g = gradient.double()
+            g = gradient.double().view_as(z)
             rows[task] = torch.cat([(g * wide).sum(summed), g.sum(summed)])
         return rows
 

@@ -53,9 +53,10 @@ class Junction(nn.Module):
 
     Call `backward` once on the total: a call per task shows the node one gradient at a time, and nothing is balanced.
     Each micro-batch of an accumulated step is combined on its own. A second derivative through the node is an error.
-    Tasks are known by name: the order of `tasks` changes nothing. `weights` holds those of the latest backward, `gram`
-    the names and the matrix it came from. Under `torch.compile` the node runs eagerly between compiled parts; at the
-    parameters these need `torch._functorch.config.donated_buffer = False` before they are first called.
+    Tasks are known by name: the order of `tasks` changes nothing. `weights` holds the latest, where the balancer only
+    weighs losses the slopes of what became of them, `gram` the names and the matrix of the latest backward. Under
+    `torch.compile` the node runs eagerly between compiled parts; at the parameters these need
+    `torch._functorch.config.donated_buffer = False` before they are first called.
 
     With several processes set `together`: each finds the same weights from the sum of G over processes, whose rows are
     disjoint, or, at a layer and at parameters, from the G of the summed gradients; summing `grad` over processes is
@@ -75,6 +76,8 @@ class Junction(nn.Module):
     def __init__(self, balancer: Balancer | BalancerSpec, *, tasks: Sequence[str], seed: int = 0) -> None:
         super().__init__()
         self.tasks = _distinct(tasks)
+        if not isinstance(balancer, Balancer | BalancerSpec):
+            raise SpecError(f"a junction takes a balancer or its Spec, such as balance.MGDA(), found {balancer!r}")
         self.balancer = balancer.build(self.tasks, seed=seed) if isinstance(balancer, BalancerSpec) else balancer
         self.weights: dict[str, float] = {}
         self.gram: tuple[list[str], Tensor] | None = None
@@ -135,6 +138,8 @@ class Junction(nn.Module):
         self._priorities = dict(priorities or {})
         self._lags = self._latest(least=LEAST_LAG) if self.balancer.placement.heads == "weighted" else {}
         terms = self.balancer.weigh(kept)
+        if not self.balancer.uses_gradients:
+            self.weights = _slopes(terms, kept)
         total = torch.stack([_times(term, self._factor(task)) for task, term in terms.items()]).sum()
         self.watch.told(kept, total)
         return total
@@ -214,6 +219,16 @@ class Junction(nn.Module):
                 raise SpecError(f"there is no task {task!r} at this junction{did_you_mean(task, self.tasks)}")
             if loss is not None and loss.dim() != 0:
                 raise SpecError(f"the loss of {task!r} has shape {tuple(loss.shape)}; take its mean first")
+
+
+def _slopes(terms: Mapping[str, Tensor], losses: Mapping[str, Tensor]) -> dict[str, float]:
+    """How much each loss counts in the sum of the terms: its derivative."""
+    learned = {task: loss for task, loss in losses.items() if loss.requires_grad}
+    if not learned:
+        return {}
+    total = torch.stack(list(terms.values())).sum()
+    slopes = torch.autograd.grad(total, list(learned.values()), retain_graph=True, materialize_grads=True)
+    return dict(zip(learned, torch.stack(slopes).tolist(), strict=True))
 
 
 def _times(term: Tensor, factor: float) -> Tensor:

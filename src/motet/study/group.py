@@ -104,8 +104,9 @@ def _relations(run: Path) -> dict[str, Any]:
     except OSError:
         Report.of_run(run)  # says so where there is no finished run
         raise BundleError(
-            f"{path}: not there; the run in {run} has one task, or was trained without comparing gradients "
-            f"(balance.watch: 0 in its {EXPERIMENT}); train again with balance.watch: auto"
+            f"{path}: not there; the run in {run} has one task, or was trained without comparing gradients: with "
+            f"balance.watch: 0 (see its {EXPERIMENT}), in fewer steps than that, or with training.shard and a way of "
+            "sharing in which tasks meet in several places; train again without, with balance.watch: auto"
         ) from None
     except ValueError:
         found = None

@@ -144,6 +144,7 @@ class Loop:
         line = {"step": position.step, "epoch": position.epoch + 1, "losses": result.losses}
         line |= {"terms": result.terms} if result.terms else {}
         line |= {"factors": result.factors} if result.factors else {}
+        line |= {"weights": result.weights} if any(weight != 1 for weight in result.weights.values()) else {}
         line |= {"skipped": _skipped(result)} if _skipped(result) else {}
         log.write(line | {"learning_rate": rate, "rows_seen": position.rows_seen})
         self.watch(position.step, {f"loss/{name}": loss for name, loss in result.losses.items()})

@@ -27,7 +27,8 @@ class StepResult:
     `num_rows` is how many rows took part.
 
     `terms` are what losses hold beside the joint decision's own (`task/stream`), and what is added to them: penalties
-    of sharing, losses of a throttle. `factors` say what a throttle did to each input, as in `Throttle`; `related` is
+    of sharing, losses of a throttle. `factors` say what a throttle did to each input, as in `Throttle`; `weights` are
+    those of the tasks, as in `Junction`, in the step's last batch; `related` is
     what the junction's watch found, in the steps in which it looks.
     """
 
@@ -35,6 +36,7 @@ class StepResult:
     counts: dict[str, int]
     terms: dict[str, float]
     factors: dict[str, float]
+    weights: dict[str, float]
     moved: bool
     num_rows: int
     related: Related | None = None
@@ -108,7 +110,8 @@ def train_step(
             )
         network.junction.after_step(told, again)
     related = network.junction.watch.found
-    return StepResult(losses, counts, terms, dict(network.throttle.factors), moved, sum(rows), related)
+    factors, weights = dict(network.throttle.factors), dict(network.junction.weights)
+    return StepResult(losses, counts, terms, factors, weights, moved, sum(rows), related)
 
 
 @torch.no_grad()
