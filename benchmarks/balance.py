@@ -32,6 +32,7 @@ FEATURES = 256
 REFERENCE = "summed loss"
 TORCHJD = {"mgda": "MGDA", "upgrad": "UPGrad", "pcgrad": "PCGrad", "imtl": "IMTLG", "aligned": "AlignedMTL"}
 """Methods of TorchJD that need no solver of a third party, beside ours."""
+SCALED = (REFERENCE, "mgda", "nash", "upgrad")
 Step = Callable[[Tensor, Tensor], None]
 
 
@@ -160,6 +161,27 @@ def measure(trunk: str, num_tasks: int, wanted: Mapping[str, Callable[[str, int]
     return {name: {"ms": [1e3 * one for one in times[name]], "MB": peak(step, x, y)} for name, step in steps.items()}
 
 
+def scaling(trunk: str) -> dict[str, list[float]]:
+    """How much longer a step of 16 tasks takes than one of a single task, round by round (P8)."""
+    _, x = TRUNKS[trunk]()
+    steps = {
+        (name, count): (build(trunk, count), torch.randn(len(x), count))
+        for name, build in sides().items()
+        if name in SCALED
+        for count in (1, COUNTS[-1])
+    }
+    times: dict[tuple[str, int], list[float]] = {key: [] for key in steps}
+    order = random.Random(0)
+    for index in range(12):
+        for key, (step, y) in order.sample(list(steps.items()), len(steps)):
+            begun = time.perf_counter()
+            for _ in range(2):
+                step(x, y)
+            if index:
+                times[key].append(time.perf_counter() - begun)
+    return {name: [b / a for a, b in zip(times[name, 1], times[name, COUNTS[-1]], strict=True)] for name in SCALED}
+
+
 def peak(step: Step, x: Tensor, y: Tensor) -> float:
     """The most memory that tensors of one step hold at once, in MB."""
     from torch.profiler import ProfilerActivity, profile
@@ -179,9 +201,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--trunks", nargs="*", default=list(TRUNKS), choices=list(TRUNKS))
     parser.add_argument("--only", nargs="*", help="these sides, beside the summed loss")
+    parser.add_argument("--scaling", action="store_true", help="instead: a step of 16 tasks to one of a single task")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    if options.scaling:
+        for trunk in options.trunks:
+            for name, ratios in scaling(trunk).items():
+                print(f"| {trunk} | {name} | {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}) |")
+        return
     wanted = {name: build for name, build in sides().items() if not options.only or name in (REFERENCE, *options.only)}
     found = (
         {tuple(one["key"]): one for one in map(json.loads, RESULTS.read_text().splitlines())}
