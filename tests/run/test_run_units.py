@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import motet
-from motet.core.errors import DataError
+from motet.core.errors import DataError, SpecError
 from motet.run.units import fit_tasks
 from motet.tasks import Binary, Regression, RegressionCodec
 from motet.tasks.base import Codec, TaskSpec
@@ -104,3 +104,12 @@ def test_a_task_with_few_rows_is_drawn_to_the_mean_as_the_penalty_says(tmp_path:
     mean = sum(said[name] for name in COUNTS) / len(COUNTS)
     for name, count in counts.items():
         assert said[name] - mean == pytest.approx(count / (count + weight) * (OFFSETS[name] - mean), abs=0.15), name
+
+
+def test_a_head_that_can_not_be_built_names_its_task(tmp_path: Path) -> None:
+    rows = [{"x": float(n), "a": float(n), "b": float(n)} for n in range(20)]
+    task = {"kind": "regression", "head": "none"}
+    experiment = {"data": {"train": rows}, "inputs": {"x": "number"}, "tasks": {"a": task, "b": "regression"}}
+    with pytest.raises(SpecError, match=r"tasks\.a: a task without a head takes features of width 1"):
+        motet.fit(experiment, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

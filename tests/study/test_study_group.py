@@ -185,6 +185,13 @@ def test_a_pair_never_compared_counts_as_nothing_and_is_named(tmp_path: Path) ->
     assert "no two tasks conflicted" in found.to_text()
 
 
+def test_a_run_of_few_comparisons_is_said_to_be_one(tmp_path: Path) -> None:
+    few = {"a": {"b": {"cosine": -0.5, "conflicts": 1.0, "steps": 3}}}
+    run = run_with(tmp_path, clusters(2), ["a", "b"], pairs=few)
+    assert "compared in as few as 3 steps: train longer" in group(run, models=1).to_text()
+    assert "as few as" not in group(run_with(tmp_path, clusters(2), ["a", "b"]), models=1).to_text()
+
+
 @pytest.mark.parametrize("models", [-1, 0, 4])
 def test_the_number_of_models_lies_between_one_and_that_of_tasks(tmp_path: Path, models: int) -> None:
     with pytest.raises(SpecError, match="expected 1 to 3"):

@@ -54,7 +54,7 @@ def assemble(
             fusion=operator,
             sharing=shared,
             junction=junction,
-            heads={job: {stream: _head(tasks[job], width) for stream in shared} for job in jobs},
+            heads={job: {stream: _head(job, tasks[job], width) for stream in shared} for job in jobs},
             rules={job: _rule(tasks[job], operator, width) for job in jobs},
             priors={job: Prior(tasks[job][0].output_shape(tasks[job][1])) for job in jobs},
             singles={job: {name: _probe(tasks[job], widths[name]) for name in names} for job in jobs}
@@ -102,9 +102,12 @@ def _encoders(inputs: Mapping[str, tuple[InputSpec, Preparation]]) -> dict[str, 
     return {name: built[name] if name in built else Borrowed(built[owner[name]], name=name) for name in sorted(inputs)}
 
 
-def _head(task: tuple[TaskSpec, Codec], width: int) -> Head:
+def _head(name: str, task: tuple[TaskSpec, Codec], width: int) -> Head:
     spec, codec = task
-    return spec.build(codec, width)
+    try:
+        return spec.build(codec, width)
+    except SpecError as error:
+        raise SpecError(f"tasks.{name}: {error}") from error
 
 
 def _probe(task: tuple[TaskSpec, Codec], width: int) -> Head:

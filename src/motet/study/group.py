@@ -13,6 +13,8 @@ from motet.run.experiment import EXPERIMENT, RELATIONS
 from motet.run.report import Report
 from motet.study.partition import MOST_EXHAUSTIVE, partition, worth
 
+FEW_STEPS = 10
+"""Fewer compared steps than these say little."""
 MOST_CONFLICTS = 3
 """Of so many pairs the text tells how they conflict."""
 
@@ -60,6 +62,9 @@ class Grouping:
         lines.append(f"added over the tasks: {total}; with all in one model: {together}")
         worst = [one for one in self.conflicts if one.fraction > 0][:MOST_CONFLICTS]
         lines += [_words(one) for one in worst] or ["no two tasks conflicted in any compared step"]
+        fewest = min((one.steps for one in self.conflicts), default=FEW_STEPS)
+        if fewest < FEW_STEPS:
+            lines.append(f"compared in as few as {fewest} steps: train longer, or with a smaller balance.watch")
         lines += [f"never compared, counted as 0: {a} and {b}" for a, b in self.not_compared]
         return "\n".join([*lines, "To first order; train the groups and compare before you rely on it."])
 
@@ -106,7 +111,7 @@ def _relations(run: Path) -> dict[str, Any]:
         raise BundleError(
             f"{path}: not there; the run in {run} has one task, or was trained without comparing gradients: with "
             f"balance.watch: 0 (see its {EXPERIMENT}), in fewer steps than that, or with training.shard and a way of "
-            "sharing in which tasks meet in several places; train again without, with balance.watch: auto"
+            "sharing in which tasks meet in several places; change that and train again with balance.watch: auto"
         ) from None
     except ValueError:
         found = None
