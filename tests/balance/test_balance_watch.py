@@ -133,7 +133,7 @@ def test_off_a_copy_is_the_features_themselves_and_on_it_is_one_node() -> None:
 def test_weights_and_state_stay_what_they_are() -> None:
     junction, gradient = looked(Fixed())
     assert gradient.tolist() == [0.0, 2.0]
-    assert junction.weights == {}
+    assert junction.weights == {"a": 1.0, "b": 1.0}
     assert junction.state_dict().keys() == Junction(Fixed(), tasks=TASKS).state_dict().keys()
     assert all(
         torch.equal(a, b) for a, b in zip(junction.buffers(), Junction(Fixed(), tasks=TASKS).buffers(), strict=True)
