@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from motet.balance import MGDA, Balancer, Fixed, Junction, Log, Uncertainty
+from motet.balance.base import BalancerSpec
 from motet.core.errors import RunError, SpecError
 
 TASKS = ("one", "two", "three", "four")
@@ -415,3 +416,22 @@ def test_what_only_weighs_losses_says_how_much_each_counts() -> None:
 def test_the_name_of_a_method_is_not_a_balancer() -> None:
     with pytest.raises(SpecError, match=r"such as balance\.MGDA\(\), found 'mgda'"):
         Junction("mgda", tasks=("a", "b"))  # type: ignore[arg-type]
+
+
+def test_where_nothing_is_differentiated_the_total_is_still_the_sum() -> None:
+    x = torch.tensor([2.0], requires_grad=True)
+    losses = {"a": x.pow(2).sum(), "b": x.sum()}
+    for balancer, expected in ((Fixed(), 6.0), (Fixed(weights={"b": 3.0}), 10.0)):
+        with torch.no_grad():
+            assert Junction(balancer, tasks=("a", "b")).total(losses).item() == expected
+
+
+@pytest.mark.parametrize("balancer", [Fixed(), MGDA()])
+def test_what_a_rare_look_at_the_parameters_needs_is_not_kept(balancer: BalancerSpec) -> None:
+    trunk, junction = nn.Linear(40, 3), Junction(balancer, tasks=("a", "b"))
+    junction.watch.every = 1
+    junction.watch.begin(0)
+    z = junction(trunk(torch.ones(200, 40)))
+    junction.total({"a": z["a"].pow(2).sum(), "b": z["b"].sum()}).backward()
+    assert junction.watch.found is not None
+    assert "parameters" not in junction.workspace._memory

@@ -122,7 +122,7 @@ class GradientSpec(BalancerSpec, ABC):
         default="auto",
         description="Where gradients are compared. features: at what the tasks share, row by row; layer: the gradient "
         "of a gain and a bias per shared feature, which tasks with labels in different rows have in common too; "
-        "parameters: of all shared parameters, at a backward per task. auto: features, or layer where most rows have "
+        "parameters: of all shared parameters, at a pass back per task. auto: features, or layer where most rows have "
         "one label or the method keeps averages, or parameters where the way of sharing leaves no other.",
     )
     every: int = Field(

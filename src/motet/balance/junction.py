@@ -172,11 +172,11 @@ class Junction(nn.Module):
         """The one gradient of each stream."""
         if meeting.empty and not self.together.several:
             return [None] * len(meeting.given)
-        meeting.workspace = self.workspace
         meeting.flat = self.together.several or self.balancer.needs == "rows"
         meeting.listed = self.shared if meeting.flat else None
         if watched:
             self.watch.look(meeting, self.tasks, together=self.together)
+        meeting.workspace = self.workspace  # not before: what a rare look needs is not kept
         if not self.balancer.uses_gradients:
             return meeting.combined([1.0] * len(self.tasks))
         if self.balancer.needs == "elements":
@@ -222,11 +222,13 @@ class Junction(nn.Module):
 
 
 def _slopes(terms: Mapping[str, Tensor], losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """How much each loss counts in the sum of the terms: its derivative."""
+    """How much each loss counts in the sum of the terms: its derivative; none where nothing is differentiated."""
+    if all(terms[task] is loss for task, loss in losses.items()):
+        return dict.fromkeys(losses, 1.0)
     learned = {task: loss for task, loss in losses.items() if loss.requires_grad}
-    if not learned:
-        return {}
     total = torch.stack(list(terms.values())).sum()
+    if not learned or not total.requires_grad:
+        return {}
     slopes = torch.autograd.grad(total, list(learned.values()), retain_graph=True, materialize_grads=True)
     return dict(zip(learned, torch.stack(slopes).tolist(), strict=True))
 

@@ -70,7 +70,8 @@ class FixedBalancer(Balancer):
 
     def weigh(self, losses: Mapping[str, Float[Tensor, ""]]) -> dict[str, Float[Tensor, ""]]:
         """Each loss, or its logarithm, times its weight."""
-        return {task: (logarithm(loss) if self.log else loss) * self.weights[task] for task, loss in losses.items()}
+        terms = {task: logarithm(loss) if self.log else loss for task, loss in losses.items()}
+        return {task: term if (w := self.weights[task]) == 1 else term * w for task, term in terms.items()}
 
 
 class SearchedBalancer(Balancer):
