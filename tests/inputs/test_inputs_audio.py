@@ -1,58 +1,18 @@
-"""Sound: the spectrogram against an independent one, lengths, and SpecAugment."""
-
-import math
+"""Sound: everything fitted, lengths, and SpecAugment."""
 
 import numpy as np
 import pytest
 import torch
-from scipy.signal import stft
 
 from motet.core.errors import CellError
 from motet.core.seed import generator
 from motet.inputs import Audio
-from motet.inputs.melspectrogram import log_mel, mel_filters
 
 NOISE = np.random.default_rng(0).normal(scale=0.1, size=4000).astype(np.float32)
 
 
 def tone(hertz: float, *, rate: int = 8000, seconds: float = 0.5) -> np.ndarray:
     return np.sin(2 * np.pi * hertz * np.arange(round(rate * seconds)) / rate).astype(np.float32)
-
-
-def test_filters_equal_the_formula_written_as_loops() -> None:
-    rate, length, mels = 8000, 256, 10
-    highest = 2595 * math.log10(1 + (rate / 2) / 700)
-    corner = [700 * (10 ** (highest * k / (mels + 1) / 2595) - 1) for k in range(mels + 2)]
-    filters = mel_filters(rate=rate, length=length, mels=mels)
-    for band in range(mels):
-        for place in range(length // 2 + 1):
-            hertz = place * rate / length
-            low, middle, high = corner[band : band + 3]
-            slope = (hertz - low) / (middle - low) if hertz <= middle else (high - hertz) / (high - middle)
-            assert filters[band, place] == pytest.approx(max(0, slope), abs=1e-12)
-
-
-def test_the_spectrogram_equals_that_of_scipy() -> None:
-    window, hop, length = 200, 80, 256
-    _, _, spectrum = stft(
-        NOISE, window="hann", nperseg=window, noverlap=window - hop, nfft=length, boundary=None, padded=False
-    )
-    hann = np.sin(np.pi * np.arange(window) / window) ** 2
-    power = np.abs(spectrum.T * hann.sum()) ** 2 / (hann**2).sum()  # scipy divides by the sum of the window
-    expected = np.log(1e-6 + power @ mel_filters(rate=8000, length=length, mels=40).T)
-    np.testing.assert_allclose(log_mel(NOISE, rate=8000, window=window, hop=hop, mels=40), expected, atol=1e-4)
-
-
-def test_a_tone_is_loudest_in_its_own_band() -> None:
-    for hertz in (300, 1000, 2500):
-        frames = log_mel(tone(hertz), rate=8000, window=200, hop=80, mels=20)
-        mel = 2595 * math.log10(1 + hertz / 700) / (2595 * math.log10(1 + 4000 / 700)) * 21
-        assert abs(frames.mean(axis=0).argmax() + 1 - mel) <= 1
-
-
-@pytest.mark.parametrize(("samples", "frames"), [(1, 1), (199, 1), (200, 1), (279, 1), (280, 2), (4000, 48)])
-def test_as_many_frames_as_whole_windows(samples: int, frames: int) -> None:
-    assert log_mel(NOISE[:samples], rate=8000, window=200, hop=80, mels=20).shape == (frames, 20)
 
 
 def test_everything_auto_comes_from_the_sounds() -> None:

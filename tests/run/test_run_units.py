@@ -17,7 +17,7 @@ CELLS: dict[str, list[object]] = {"a": [1.0, "3"], "b": ["x", 8.0], "c": [100.0,
 
 def fitted(**units: str | None) -> dict[str, tuple[TaskSpec, Codec]]:
     tasks: dict[str, TaskSpec] = {name: Regression(unit=unit) for name, unit in units.items()}
-    return fit_tasks(tasks | {"d": Binary()}, cells())
+    return fit_tasks(tasks | {"d": Binary()}, cells(), {})
 
 
 def cells() -> dict[str, Iterator[object]]:
@@ -56,7 +56,7 @@ def test_a_unit_is_fitted_once_and_intervals_are_each_tasks_own(monkeypatch: pyt
     tasks: dict[str, TaskSpec] = {
         name: Regression(unit="points", interval=interval) for name, interval in (("b", 0.5), ("a", 0.9))
     }
-    found = fit_tasks(tasks, cells())
+    found = fit_tasks(tasks, cells(), {})
     assert seen == [[1.0, "3", 8.0]]
     assert [codec.model_dump()["interval"] for _, codec in found.values()] == [0.5, 0.9]
 
@@ -64,7 +64,7 @@ def test_a_unit_is_fitted_once_and_intervals_are_each_tasks_own(monkeypatch: pyt
 def test_a_task_of_a_unit_needs_a_label_of_its_own() -> None:
     tasks: dict[str, TaskSpec] = {"a": Regression(unit="points"), "b": Regression(unit="points")}
     with pytest.raises(DataError, match=r"tasks\.b .*no training row has a number"):
-        fit_tasks(tasks, {"a": iter([1, 2]), "b": iter(["x"])})
+        fit_tasks(tasks, {"a": iter([1, 2]), "b": iter(["x"])}, {})
 
 
 COUNTS = {"large": 40, "mean": 40, "small": 4}

@@ -1,6 +1,7 @@
 """Each check of the task suite fails for one deliberately broken task, and only for that."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from motet.core.flow import Cells
-from motet.tasks import Codec, Head, Regression, RegressionCodec, TaskSpec
+from motet.tasks import Codec, Head, Metric, Regression, RegressionCodec, TaskSpec
 from motet.tasks.rules import MeanOfNumbers, Opinion, Rule
 from motet.testing import check_task, suite
 from motet.testing.examples import task_labels
@@ -44,6 +45,22 @@ class Gullible(RegressionCodec):
 class Curt(RegressionCodec):
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
         return {**super().decode(output), "remark": ["fine", "so so"]}
+
+
+class Doubtful(RegressionCodec):
+    def certain(self, target: Tensor) -> Tensor:
+        return target + 1
+
+
+class Short(RegressionCodec):
+    def trivial(self, prior: Tensor, target: Tensor) -> Tensor:
+        return super().trivial(prior, target)[:1]
+
+
+class Miscounted(RegressionCodec):
+    def metrics(self) -> tuple[Metric, ...]:
+        wrong = {"counts": lambda output, target: np.ones((len(output), 1)), "of_counts": lambda counts: 7.0}
+        return tuple(replace(one, **wrong) for one in super().metrics())
 
 
 def coded_by(cls: type[RegressionCodec]) -> TaskSpec:
@@ -137,6 +154,9 @@ BREAKERS: dict[str, TaskSpec] = {
     "answers_are_plain_and_one_per_row": coded_by(Curt),
     "an_untrained_head_answers_the_prior": headed_by(lambda head: Broken(head, heeds_the_prior=False)),
     "metrics_are_as_declared": OtherMetrics(),
+    "certain_outputs_are_perfect": coded_by(Doubtful),
+    "the_trivial_answer_knows_no_input": coded_by(Short),
+    "drawn_rows_score_as_such": coded_by(Miscounted),
     "rules_join": BrokenRule(),
     "unknown_rules_are_refused": AnyRule(),
     "state_dict_is_all": headed_by(lambda head: Broken(head, offset=1.0)),

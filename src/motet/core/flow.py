@@ -20,6 +20,10 @@ class Cells:
     values: Mapping[str, Tensor]
     present: Bool[Tensor, "B"]
 
+    def rows(self, chosen: Int64[Tensor, "n"]) -> "Cells":
+        """The same of some rows, by number."""
+        return Cells({name: value[chosen] for name, value in self.values.items()}, self.present[chosen])
+
     def to(self, device: torch.device) -> "Cells":
         """The same cells on another device."""
         moved = {name: value.to(device, non_blocking=True) for name, value in self.values.items()}
@@ -30,19 +34,21 @@ class Cells:
 class Batch:
     """Some rows of a table: `inputs` and `targets` by name, and `rows`, their numbers in the whole table.
 
-    A `filler` holds rows of another process.
+    A `filler` holds rows of another process. `weights` say how much each row counts in the losses; None: all alike.
     """
 
     inputs: Mapping[str, Cells]
     targets: Mapping[str, Cells]
     rows: Int64[Tensor, "B"]
     filler: bool = False
+    weights: Float[Tensor, "B"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
         inputs = {name: cells.to(device) for name, cells in self.inputs.items()}
         targets = {name: cells.to(device) for name, cells in self.targets.items()}
-        return Batch(inputs, targets, self.rows.to(device, non_blocking=True), self.filler)
+        weights = None if self.weights is None else self.weights.to(device, non_blocking=True)
+        return Batch(inputs, targets, self.rows.to(device, non_blocking=True), self.filler, weights)
 
     def as_filler(self) -> "Batch":
         """The same rows without a label: what a process does that has no rows of its own in a step.
@@ -50,7 +56,7 @@ class Batch:
         Their inputs stay, so that nothing is touched that the process whose rows they are does not touch as well.
         """
         targets = {name: Cells(one.values, torch.zeros_like(one.present)) for name, one in self.targets.items()}
-        return Batch(self.inputs, targets, self.rows, filler=True)
+        return Batch(self.inputs, targets, self.rows, filler=True, weights=self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +64,23 @@ class Tokens:
     """One input, encoded: vectors, which of them are real (`mask`), and which rows have the input (`present`).
 
     In a row without the input, `values` holds the learned absent token at position 0 and `mask` is True there alone.
+
+    What an encoder may tell beside: `word`, for each token the number of the word it is part of, -1 for one of none;
+    `maps` `[B, C, H, W]`, its feature maps from fine to coarse, zeros in a row without the input. Fusion, which only
+    reads values, mask and presence, leaves both out.
     """
 
     values: Float[Tensor, "B T D"]
     mask: Bool[Tensor, "B T"]
     present: Bool[Tensor, "B"]
+    word: Int64[Tensor, "B T"] | None = None
+    maps: tuple[Float[Tensor, "B C H W"], ...] = ()
+
+    def rows(self, chosen: Int64[Tensor, "n"]) -> "Tokens":
+        """The same of some rows, by number."""
+        word = None if self.word is None else self.word[chosen]
+        maps = tuple(one[chosen] for one in self.maps)
+        return Tokens(self.values[chosen], self.mask[chosen], self.present[chosen], word, maps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +138,8 @@ class Column:
     `names` are columns of the table (several: the cell is the list of their values). `media`: the cell is a path or
     bytes. `missing`: further spellings of an absent cell, beside the empty one. `separator`: a row may have several
     media, in as many columns, in a list, or as text divided by it; the cell is then the tuple of those that are there.
+    `varies_as`: another column whose random variations it follows, as a mask is mirrored with its picture. `needs`:
+    inputs without which a row's cell here is worth nothing: the cell then counts as absent.
     """
 
     names: tuple[str, ...]
@@ -127,3 +147,5 @@ class Column:
     media: bool = False
     missing: tuple[str, ...] = field(default=())
     separator: str | None = None
+    varies_as: str | None = None
+    needs: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from motet.core import seed as seeds
@@ -19,12 +19,22 @@ from motet.data.table import Table
 class Dataset:
     """Batches of a store. `inputs` and `targets` name its columns; `seed` keys the augmentation.
 
+    `weights` say how much each row of the store counts. A target whose column `needs` inputs is absent without them.
+
     A column that is absent in a whole batch has the same tensors as ever, all zero, in the trailing shape of the
     store's first item. A column without any item in the store has no tensors at all.
     """
 
-    def __init__(self, store: Store, *, inputs: Sequence[str], targets: Sequence[str] = (), seed: int = 0) -> None:
-        self.store = store
+    def __init__(
+        self,
+        store: Store,
+        *,
+        inputs: Sequence[str],
+        targets: Sequence[str] = (),
+        seed: int = 0,
+        weights: Float32[np.ndarray, "rows"] | None = None,
+    ) -> None:
+        self.store, self.weights = store, weights
         self._inputs, self._targets, self._seed = tuple(inputs), tuple(targets), seed
         self._templates: dict[str, dict[str, Tensor]] = {}
 
@@ -33,11 +43,14 @@ class Dataset:
         places = self.store.places(rows)
         inputs = {name: self._cells(name, rows, places, epoch) for name in self._inputs}
         targets = {name: self._cells(name, rows, places, epoch) for name in self._targets}
-        return Batch(inputs, targets, torch.from_numpy(rows.astype(np.int64)))
+        weights = None if self.weights is None else torch.from_numpy(self.weights[places])
+        return Batch(inputs, targets, torch.from_numpy(rows.astype(np.int64)), weights=weights)
 
     def _cells(self, name: str, rows: np.ndarray, places: np.ndarray, epoch: int | None) -> Cells:
         column = self.store.columns[name]
         present = column.present[places]
+        for needed in column.cells.column.needs:
+            present = present & self.store.columns[needed].present[places]
         if not present.any():
             template = self._template(name, column)
             values = {
@@ -48,8 +61,9 @@ class Dataset:
         here, here_rows = (places, rows) if everywhere else (places[present], rows[present])
         items = column.take(here, here_rows)
         if epoch is not None and column.reader.varies:
+            chance = column.cells.column.varies_as or name
             items = [
-                column.reader.augment(item, seeds.generator(self._seed, epoch, row, name))
+                column.reader.augment(item, seeds.generator(self._seed, epoch, row, chance))
                 for item, row in zip(items, here_rows.tolist(), strict=True)
             ]
         values = column.reader.batch(items)

@@ -58,12 +58,14 @@ def receive_batch(connection: Connection, header: Mapping[str, Any]) -> Batch:
         }
         for side in ("inputs", "targets")
     )
-    return Batch(inputs, targets, columns["rows"][""][""])
+    rows = columns["rows"][""]
+    return Batch(inputs, targets, rows[""], weights=rows.get("weights"))
 
 
 def _arrays(batch: Batch) -> list[tuple[tuple[str, str, str], np.ndarray]]:
     """Every tensor with its place; the name "" stands for `present`, and for the rows."""
     arrays = [(("rows", "", ""), batch.rows.numpy())]
+    arrays += [] if batch.weights is None else [(("rows", "", "weights"), batch.weights.numpy())]
     for side, columns in (("inputs", batch.inputs), ("targets", batch.targets)):
         for column, cells in columns.items():
             arrays.append(((side, column, ""), cells.present.numpy()))

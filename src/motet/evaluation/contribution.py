@@ -110,9 +110,9 @@ def _values(metric: Metric, outputs: Sequence[Tensor], rows: TaskRows, *, seed: 
     target = rows.target[rows.labelled]
     labelled = [output[rows.labelled] for output in outputs]
     table = [[metric.compute(output, target) for output in labelled]]
+    of_rows = [metric.of_rows(output, target) for output in labelled]
     for drawn in resampled_rows(len(target), seed=seed, resamples=resamples):
-        truth = target[drawn]
-        table.append([metric.compute(output[drawn], truth) for output in labelled])
+        table.append([score(drawn) for score in of_rows])
     return np.array(table)
 
 

@@ -16,6 +16,7 @@ from motet.tasks.metrics import f1_scores
 
 MOST_CLASSES = 12
 MOST_POINTS = 400
+SHOWN = (BinaryCodec, MulticlassCodec, MultilabelCodec, RegressionCodec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +105,15 @@ def details_of(
     >>> details.confusion.counts, details.mistakes[0].row
     (((0, 1), (0, 1)), '8')
     """
+    if not isinstance(codec, SHOWN):
+        return Details()
     if isinstance(codec, MulticlassCodec):  # a label that was never trained on has no place in the pictures
         known = (target >= 0).cpu()
         output, target = output[known], target[known]
         rows = [row for row, keep in zip(rows, known.tolist(), strict=True) if keep]
     values, truth = output.detach().double().cpu().numpy(), target.detach().cpu().numpy()
     answers = codec.decode(output)
-    labels = codec.decode(_certain(codec, target))[""]
+    labels = codec.decode(codec.certain(target))[""]
 
     def mistakes(badness: Floats) -> tuple[Mistake, ...]:
         worst = [i for i in np.argsort(-badness, kind="stable")[:num_mistakes] if badness[i] > 0]
@@ -191,17 +194,6 @@ def _confusion(answer: np.ndarray, truth: np.ndarray, names: Sequence[str]) -> C
         answer, truth, names = fold[answer], fold[truth], [*(names[i] for i in frequent), "others"]
     counts = np.bincount(truth * len(names) + answer, minlength=len(names) ** 2).reshape(len(names), -1)
     return Confusion(tuple(names), tuple(tuple(row) for row in counts.tolist()))
-
-
-def _certain(codec: Codec, target: Tensor) -> Tensor:
-    """An output that decodes to the label itself."""
-    if isinstance(codec, BinaryCodec | MultilabelCodec):
-        return target - 0.5
-    if isinstance(codec, MulticlassCodec):
-        import torch.nn.functional as F
-
-        return F.one_hot(target, len(codec.classes)).float()
-    return target
 
 
 def _probability(codec: Codec, answers: dict[str, list[object]], i: int) -> float | None:

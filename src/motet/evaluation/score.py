@@ -35,9 +35,9 @@ def score(
     (0.667, 1.0)
     """
     metrics = codec.metrics()
+    drawn = [metric.of_rows(output, target) for metric in metrics]
     draws = [
-        [metric.compute(output[rows], target[rows]) for metric in metrics]
-        for rows in resampled_rows(len(target), seed=seed, resamples=resamples)
+        [of_rows(rows) for of_rows in drawn] for rows in resampled_rows(len(target), seed=seed, resamples=resamples)
     ]
     table = np.array(draws, dtype=np.float64).reshape(len(draws), len(metrics))
     scores = {}
@@ -48,7 +48,7 @@ def score(
 
 
 def baseline(codec: Codec, prior: Tensor, target: Tensor) -> dict[str, float]:
-    """What one constant output, `codec.prior(training targets)`, scores on these N rows: the least a model has to beat.
+    """What `codec.trivial`, which knows no input, scores on these N rows: the least a model has to beat.
 
     >>> import torch
     >>> from motet.tasks import Binary
@@ -56,5 +56,5 @@ def baseline(codec: Codec, prior: Tensor, target: Tensor) -> dict[str, float]:
     >>> baseline(codec, codec.prior(torch.tensor([0.0, 0.0, 1.0])), torch.tensor([0.0, 1.0, 0.0, 0.0]))["accuracy"]
     0.75
     """
-    constant = prior.expand(len(target), *prior.shape)
-    return {metric.name: metric.compute(constant, target) for metric in codec.metrics()}
+    unmoved = codec.trivial(prior, target)
+    return {metric.name: metric.compute(unmoved, target) for metric in codec.metrics()}

@@ -22,7 +22,7 @@ class Fusion(nn.Module, ABC):
     With several streams each task decides once per stream. `rule` names how those decisions are joined (a task that
     can not refuses by name), `Fused.weight` with which share. `auxiliary` is the weight of the losses that single
     streams get of their own, beside the loss of the joint decision; where `separate` they get nothing else, and are
-    joined only afterwards.
+    joined only afterwards. With `contextual` one of the streams has `Fused.tokens`.
     """
 
     output_width: int
@@ -31,6 +31,7 @@ class Fusion(nn.Module, ABC):
     rule: str = "mean"
     auxiliary: float = 0.0
     separate: bool = False
+    contextual: bool = False
 
     @abstractmethod
     def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Fused]:

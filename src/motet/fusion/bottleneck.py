@@ -90,7 +90,7 @@ class BottleneckFusion(Fusion):
                 f"inputs would never hear of one another; it takes two: set it to {max(0, layers - 2)} or add layers"
             )
         self.output_width = width
-        self.exact = True
+        self.exact = self.contextual = True
         self.streams = ("joint",)
         self.inputs = tuple(sorted(input_widths))
         self.from_layer = from_layer

@@ -77,7 +77,7 @@ class CoAttentionFusion(Fusion):
         super().__init__()
         check_heads(width, heads)
         self.output_width = width
-        self.exact = True
+        self.exact = self.contextual = True
         self.streams = ("joint",)
         self.inputs = tuple(sorted(input_widths))
         self.embed = Embeddings(input_widths, width=width)

@@ -93,7 +93,7 @@ class HybridFusion(Fusion):
         while self.joint_stream in self.inputs:
             self.joint_stream += "_"
         self.output_width = joint.output_width
-        self.exact = joint.exact
+        self.exact, self.contextual = joint.exact, joint.contextual
         self.streams = (self.joint_stream, *self.inputs)
         self.rule = rule
         self.auxiliary = auxiliary

@@ -63,7 +63,7 @@ class TransformerFusion(Fusion):
         super().__init__()
         check_heads(width, heads)
         self.output_width = width
-        self.exact = True
+        self.exact = self.contextual = True
         self.streams = ("joint",)
         self.embed = Embeddings(input_widths, width=width)
         self.summary = learned_tokens(width)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from motet import media
 from motet.core.flow import Tokens
 from motet.inputs.base import Encoder, InputSpec, Preparation, readable, spread
-from motet.inputs.melspectrogram import log_mel
 from motet.nn import Dropout, FrameBlock, FrameConv, hide
 
 HIGHEST_RATE = 16_000  # of an "auto" rate
@@ -52,7 +51,7 @@ class AudioPreparation(Preparation):
     def spectrogram(self, samples: Float32[np.ndarray, "S"]) -> Float32[np.ndarray, "F M"]:
         """The log-mel spectrogram of the first `seconds`."""
         samples = samples[: round(self.seconds * self.rate)]
-        return log_mel(samples, rate=self.rate, window=self.window, hop=self.hop, mels=self.mels)
+        return media.log_mel(samples, rate=self.rate, window=self.window, hop=self.hop, mels=self.mels)
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """SpecAugment (Park et al., Interspeech 2019): two runs of frames and two of bands are set to the band's mean.

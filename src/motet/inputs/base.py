@@ -46,12 +46,14 @@ class Encoder(nn.Module, ABC):
     """Tensors of the rows that have this input -> tokens `[N, T, output_width]`.
 
     `output_grid` is height and width of the map whose cells, row by row, the tokens are; None where they are no map.
+    `output_maps` are channels, height and width of `Tokens.maps`, from fine to coarse.
     In a graph that is compiled or exported the rows without the input are encoded too, as blanks: zeros, and True where
     a tensor holds truth values. What comes of those is thrown away, but it has to be finite.
     """
 
     output_width: int
     output_grid: tuple[int, int] | None = None
+    output_maps: tuple[tuple[int, int, int], ...] = ()
 
     @abstractmethod
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:

@@ -70,7 +70,8 @@ class ImageEncoder(Encoder):
 
         token_t = W (s_t * g_t) + b         g_t the cell, s_t a learned gain per place and channel, at first N(0, 1)
 
-    The gain lets a mean over tokens keep what was where; without it digits take several times as many steps.
+    The gain lets a mean over tokens keep what was where; without it digits take several times as many steps. `maps` are
+    what each stage leaves, the last one at the resolution of the tokens.
 
     >>> encoder = ImageEncoder(size=(28, 28), channels=1, first=16, width=64, dropout=0.0)
     >>> encoder({"pixels": torch.zeros(2, 1, 28, 28)}).values.shape
@@ -92,16 +93,25 @@ class ImageEncoder(Encoder):
             layers.append(ResidualBlock(depth[stage - 1], depth[stage], stride=strides[stage]))
         layers.append(ResidualBlock(depth[-1], depth[-1]))
         self.stages = nn.Sequential(*layers)
+        sides = [last_map(size, strides[: stage + 1]) for stage in range(len(strides))]
+        self.output_maps = tuple((channels, *side) for channels, side in zip(depth, sides, strict=True))
         self.gain = nn.Parameter(torch.randn(math.prod(self.output_grid), depth[-1]))
         self.dropout = Dropout(dropout)
         self.project = nn.Linear(depth[-1], width)
 
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
         """`pixels [N, C, H, W]` -> `[N, h * w, D]`."""
-        grid: Float[Tensor, "N c h w"] = self.stages(values["pixels"])
-        cells = self.project(self.dropout(self.gain * grid.flatten(2).transpose(1, 2)))
+        maps = self._maps(values["pixels"])
+        cells = self.project(self.dropout(self.gain * maps[-1].flatten(2).transpose(1, 2)))
         mask = torch.ones(cells.shape[:2], dtype=torch.bool, device=cells.device)
-        return Tokens(cells, mask, mask[:, 0])
+        return Tokens(cells, mask, mask[:, 0], maps=maps)
+
+    def _maps(self, x: Float[Tensor, "N C H W"]) -> tuple[Float[Tensor, "N c h w"], ...]:
+        """What each stage leaves: the stem is three modules, the last two blocks are of one resolution."""
+        found = [self.stages[:3](x)]
+        for stage in range(3, len(self.stages) - 1):
+            found.append(self.stages[stage](found[-1]))
+        return (*found[:-1], self.stages[-1](found[-1]))
 
 
 class Image(InputSpec):

@@ -2,11 +2,28 @@
 
 Media come from strangers. Sizes are read from the header and capped before anything is decoded; only local regular
 files and bytes are read; whatever goes wrong is a `CellError` with a plain reason that names no path.
+
+Spectrograms, and the way back from them to a sound, are here for inputs that hear and tasks that speak alike.
 """
 
 from motet.media.audio import resample, sound, sound_rate
+from motet.media.griffinlim import samples_of_mel
+from motet.media.mel import log_mel, mel_filters
 from motet.media.npy import array
 from motet.media.picture import image, image_size
 from motet.media.source import several
+from motet.media.wav import wav_bytes
 
-__all__ = ["array", "image", "image_size", "resample", "several", "sound", "sound_rate"]
+__all__ = [
+    "array",
+    "image",
+    "image_size",
+    "log_mel",
+    "mel_filters",
+    "resample",
+    "samples_of_mel",
+    "several",
+    "sound",
+    "sound_rate",
+    "wav_bytes",
+]

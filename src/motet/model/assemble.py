@@ -1,6 +1,7 @@
 """Specs and what was fitted for them -> Network, with every joint checked once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
@@ -11,12 +12,15 @@ from motet.core.seed import key
 from motet.fusion.base import Fusion, FusionSpec
 from motet.inputs.base import Encoder, InputSpec, Preparation
 from motet.model.network import Network
+from motet.model.parts import PartHeads
 from motet.model.presence import Drop, PresentOnly
 from motet.model.share import Borrowed, owners
 from motet.nn.dropout import salt_dropouts
 from motet.nn.prior import Prior
 from motet.sharing.base import SharingSpec
-from motet.tasks.base import Codec, Head, TaskSpec
+from motet.tasks.base import Codec, TaskSpec
+from motet.tasks.part import PartTask, Source
+from motet.tasks.row import Head, RowTask
 from motet.tasks.rules import Rule
 
 MOST_DROP, DROPPED_PER_ROW = 0.1, 0.2
@@ -44,7 +48,9 @@ def assemble(
         operator = fusion.build(widths, grids=grids)
         shared = {stream: sharing.build(operator.output_width, tasks=jobs) for stream in sorted(operator.streams)}
         width = next(iter(shared.values())).output_width
-        throttle = modality_balance.build(widths, tasks=_classes(tasks))
+        rows = {job: (spec, tasks[job][1]) for job in jobs if isinstance(spec := tasks[job][0], RowTask)}
+        parts = {job: (spec, tasks[job][1]) for job in jobs if isinstance(spec := tasks[job][0], PartTask)}
+        throttle = modality_balance.build(widths, tasks=_classes(rows, modality_balance))
         junction = Junction(task_balance, tasks=jobs, seed=seed)
         _check_place(junction, modality_balance, fans_out=all(one.fans_out for one in shared.values()))
         junction.watch.at = "parameters" if modality_balance.kind == "none" else "layer"
@@ -54,10 +60,13 @@ def assemble(
             fusion=operator,
             sharing=shared,
             junction=junction,
-            heads={job: {stream: _head(job, tasks[job], width) for stream in shared} for job in jobs},
-            rules={job: _rule(tasks[job], operator, width) for job in jobs},
-            priors={job: Prior(tasks[job][0].output_shape(tasks[job][1])) for job in jobs},
-            singles={job: {name: _probe(tasks[job], widths[name]) for name in names} for job in jobs}
+            heads={job: {stream: _head(job, task, width) for stream in shared} for job, task in rows.items()},
+            parts=_part_heads(parts, width, encoders, inputs, operator),
+            rules={job: _rule(task, operator, width) for job, task in rows.items()},
+            priors={job: Prior(task.output_shape(codec)) for job, (task, codec) in rows.items()},
+            singles={
+                job: {name: task.probe(codec, widths[name]) for name in names} for job, (task, codec) in rows.items()
+            }
             if throttle.uses_singles
             else {},
             tasks={task: tasks[task][0] for task in jobs},
@@ -102,23 +111,62 @@ def _encoders(inputs: Mapping[str, tuple[InputSpec, Preparation]]) -> dict[str, 
     return {name: built[name] if name in built else Borrowed(built[owner[name]], name=name) for name in sorted(inputs)}
 
 
-def _head(name: str, task: tuple[TaskSpec, Codec], width: int) -> Head:
+def _head(name: str, task: tuple[RowTask, Codec], width: int) -> Head:
     spec, codec = task
-    try:
+    with _about(name):
         return spec.build(codec, width)
-    except SpecError as error:
-        raise SpecError(f"tasks.{name}: {error}") from error
 
 
-def _probe(task: tuple[TaskSpec, Codec], width: int) -> Head:
+def _probes(task: tuple[RowTask, Codec], widths: Mapping[str, int]) -> dict[str, Head]:
+    """A small head for each input by itself."""
     spec, codec = task
-    return spec.probe(codec, width)
+    return {name: spec.probe(codec, widths[name]) for name in sorted(widths)}
 
 
-def _rule(task: tuple[TaskSpec, Codec], operator: Fusion, width: int) -> Rule:
+def _part_heads(
+    tasks: Mapping[str, tuple[PartTask, Codec]],
+    width: int,
+    encoders: Mapping[str, PresentOnly],
+    inputs: Mapping[str, tuple[InputSpec, Preparation]],
+    operator: Fusion,
+) -> PartHeads:
+    """The heads of tasks that read parts; the encoders they read keep what they tell beside their tokens."""
+    heads = {}
+    for name, (spec, codec) in tasks.items():
+        sources = {}
+        for one in spec.reads:
+            encoders[one].keeps_parts = True
+            own = spec.own_tokens or not operator.contextual
+            encoder = encoders[one].encoder
+            sources[one] = Source(
+                width=encoder.output_width if own else operator.output_width,
+                reader=inputs[one][1],
+                maps=encoder.output_maps,
+                grid=encoder.output_grid,
+            )
+        with _about(name):
+            heads[name] = spec.build(codec, width, sources)
+    return PartHeads(heads, {name: spec for name, (spec, _) in tasks.items()})
+
+
+@contextmanager
+def _about(task: str) -> Iterator[None]:
+    """Errors say which task they are about."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(f"tasks.{task}: {error}") from error
+
+
+def _rule(task: tuple[RowTask, Codec], operator: Fusion, width: int) -> Rule:
     spec, codec = task
     return spec.rule(operator.rule, codec, streams=sorted(operator.streams), width=width)
 
 
-def _classes(tasks: Mapping[str, tuple[TaskSpec, Codec]]) -> dict[str, int | None]:
+def _classes(tasks: Mapping[str, tuple[RowTask, Codec]], modality_balance: ThrottleSpec) -> dict[str, int | None]:
+    if not tasks and modality_balance.kind != "none":
+        raise SpecError(
+            f"balance.modalities: {modality_balance.kind} judges inputs by tasks that decide about rows, and there is "
+            "none; use modalities: none"
+        )
     return {task: spec.num_classes(codec) for task, (spec, codec) in sorted(tasks.items())}

@@ -2,12 +2,14 @@
 
 import fnmatch
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from motet.core.checks import did_you_mean
 from motet.core.errors import SpecError
 from motet.core.flow import Column
 from motet.inputs.base import InputSpec, Preparation
 from motet.tasks.base import Codec, TaskSpec
+from motet.tasks.part import PartTask
 
 
 def column_names(name: str, spec: InputSpec | TaskSpec, available: Sequence[str], *, where: str) -> tuple[str, ...]:
@@ -53,17 +55,46 @@ def input_columns(inputs: Mapping[str, tuple[InputSpec, Preparation]]) -> dict[s
     }
 
 
-def task_columns(tasks: Mapping[str, tuple[TaskSpec, Codec]]) -> dict[str, Column]:
-    """What the data room reads for resolved tasks."""
-    return {
-        name: Column(named_columns(name, spec), codec, missing=spec.missing) for name, (spec, codec) in tasks.items()
-    }
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Where the labels of a task are; the fields are those of `Column`."""
+
+    names: tuple[str, ...]
+    media: bool
+    missing: tuple[str, ...]
+    separator: str | None = None
+    varies_as: str | None = None
+    needs: tuple[str, ...] = ()
+
+    def read_by(self, codec: Codec) -> Column:
+        """As the data room reads them."""
+        return Column(self.names, codec, self.media, self.missing, self.separator, self.varies_as, self.needs)
+
+
+def task_columns(tasks: Mapping[str, tuple[TaskSpec, Codec]], inputs: Mapping[str, InputSpec]) -> dict[str, Column]:
+    """What the data room reads for resolved tasks of a model with these inputs."""
+    return {name: labels_of(name, spec, inputs).read_by(codec) for name, (spec, codec) in tasks.items()}
+
+
+def labels_of(name: str, spec: TaskSpec, inputs: Mapping[str, InputSpec]) -> Labels:
+    """The columns of a resolved task's labels: its own, or those of the input whose cells are its labels."""
+    if not isinstance(spec, PartTask):
+        return Labels(named_columns(name, spec), spec.media, spec.missing)
+    needs = spec.reads if spec.needs_all else ()
+    if spec.label_from is None:
+        varies_as = spec.reads[0] if spec.reads else None
+        return Labels(named_columns(name, spec), spec.media, spec.missing, varies_as=varies_as, needs=needs)
+    source = spec.reads[spec.label_from]
+    one = inputs[source]
+    return Labels(named_columns(source, one), one.media, one.missing, one.divider, varies_as=source, needs=needs)
 
 
 def named_columns(name: str, spec: InputSpec | TaskSpec) -> tuple[str, ...]:
     """The columns of a resolved Spec."""
     assert not isinstance(spec.columns, str), "a glob is resolved before training"
-    return spec.columns or (spec.column or name,)
+    own = spec.columns or (spec.column or name,)
+    beside = [getattr(spec, field) for field in spec.beside] if isinstance(spec, TaskSpec) else []
+    return (*own, *(column for column in beside if column is not None))
 
 
 def _hint(column: str, available: Sequence[str]) -> str:

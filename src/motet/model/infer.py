@@ -38,7 +38,8 @@ class Collected:
 def collect(network: Network, batches: Iterable[Batch], *, absent: Sequence[Sequence[str]] = ((),)) -> list[Collected]:
     """Run the network over the batches, once for each set of inputs taken away; inputs are encoded once for all.
 
-    The network is put in evaluation mode and left as it was. Outputs are float32 on the CPU.
+    The network is put in evaluation mode and left as it was. Outputs are on the CPU, in float32 unless
+    they are whole numbers.
     """
     device = next(network.parameters()).device
     was_training = network.training
@@ -69,9 +70,29 @@ def answers(codecs: Mapping[str, Codec], outputs: Mapping[str, Tensor]) -> dict[
     return columns
 
 
+def padded(parts: Sequence[Tensor]) -> Tensor:
+    """The rows of all parts, made alike in size by padding behind: whole numbers with -1, others with 0.
+
+    >>> padded([torch.tensor([[1]]), torch.tensor([[2, 3]])])
+    tensor([[ 1, -1],
+            [ 2,  3]])
+    """
+    if len({part.shape[1:] for part in parts}) == 1:
+        return torch.cat(list(parts))
+    sizes = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    first = parts[0]
+    whole = first.new_full((sum(len(part) for part in parts), *sizes), 0 if first.is_floating_point() else -1)
+    start = 0
+    for part in parts:
+        whole[(slice(start, start + len(part)), *(slice(size) for size in part.shape[1:]))] = part
+        start += len(part)
+    return whole
+
+
 def _said(decision: Decision) -> dict[str, Tensor]:
     """The single-input heads' outputs by input, and the joint one under the empty name."""
-    return {name: output.float().cpu() for name, output in {"": decision.output, **decision.singles}.items()}
+    said = {"": decision.output, **decision.singles}
+    return {name: (one.float() if one.is_floating_point() else one).cpu() for name, one in said.items()}
 
 
 def _bare(cells: Any) -> Any:
@@ -82,14 +103,12 @@ def _joined(batches: Sequence[Batch], said: Sequence[Said]) -> Collected:
     if not batches:
         raise ValueError("there are no rows to run the model on")
     first = batches[0]
-    outputs = {
-        task: {name: torch.cat([part[task][name] for part in said]) for name in said[0][task]} for task in said[0]
-    }
+    outputs = {task: {name: padded([part[task][name] for part in said]) for name in said[0][task]} for task in said[0]}
     return Collected(
         rows=torch.cat([batch.rows for batch in batches]),
         outputs={task: one[""] for task, one in outputs.items()},
         targets={
-            task: torch.cat([b.targets[task].values["target"] for b in batches])
+            task: padded([b.targets[task].values["target"] for b in batches])
             for task in first.targets
             if all("target" in b.targets[task].values for b in batches)
         },

@@ -1,15 +1,16 @@
 """The whole model in one page: encode, throttle, fuse, share, part at the junction, decide, join decisions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from motet.balance import Junction, Throttle
 from motet.core.flow import Cells, Fused, Tokens
 from motet.fusion.base import Fusion
+from motet.model.parts import PartHeads, mean_over_streams, tokens_seen
 from motet.model.presence import Drop, PresentOnly, drop_inputs
 from motet.model.share import learned_by
 from motet.nn.keyed import row_keys
@@ -17,7 +18,8 @@ from motet.nn.named import Named
 from motet.nn.pooling import masked_mean
 from motet.nn.prior import Prior
 from motet.sharing.base import Sharing
-from motet.tasks.base import Head, TaskSpec
+from motet.tasks.base import TaskSpec
+from motet.tasks.row import Head
 from motet.tasks.rules import Opinion, Rule
 
 
@@ -25,17 +27,23 @@ from motet.tasks.rules import Opinion, Rule
 class Decision:
     """What the model says about one task: the joint output `[B, ...]`, each stream's opinion, and what the single-input
     heads of a throttle say, by input; the last take no part in the joint one.
+
+    Of a task that reads parts there is the output alone. Where labels are given it is what the loss takes, for the
+    `rows` with a label that the task can say something about.
     """
 
     output: Tensor
-    opinions: Mapping[str, Opinion]
-    singles: Mapping[str, Tensor]
+    opinions: Mapping[str, Opinion] = field(default_factory=dict)
+    singles: Mapping[str, Tensor] = field(default_factory=dict)
+    rows: Int64[Tensor, "n"] | None = None
 
 
 class Network(nn.Module):
     """`{input: Cells}` -> `{task: Decision}`. Built by `assemble`, which checks every joint.
 
-    A row without any input is answered with the learned `priors`, whatever fusion makes of it.
+    A row without any input is answered with the learned `priors`, whatever fusion makes of it. Tasks that decide about
+    rows have `heads`, one for each stream, `rules` and `priors`; those that read parts of inputs, or write, have one
+    head each in `parts`.
     """
 
     def __init__(
@@ -47,6 +55,7 @@ class Network(nn.Module):
         sharing: Mapping[str, Sharing],
         junction: Junction,
         heads: Mapping[str, Mapping[str, Head]],
+        parts: PartHeads,
         rules: Mapping[str, Rule],
         priors: Mapping[str, Prior],
         singles: Mapping[str, Mapping[str, Head]],
@@ -60,6 +69,7 @@ class Network(nn.Module):
         self.sharing = Named(sharing)
         self.junction = junction
         self.heads = Named({task: Named(streams) for task, streams in heads.items()})
+        self.parts = parts
         self.rules = Named(rules)
         self.priors = Named(priors)
         self.singles = Named({task: Named(inputs) for task, inputs in singles.items()})
@@ -68,9 +78,16 @@ class Network(nn.Module):
         junction.shared = [one for room in rooms for one in room.parameters() if one.requires_grad]
         self.drop = dict(drop)
 
-    def forward(self, inputs: Mapping[str, Cells], keys: Int64[Tensor, "B"] | None = None) -> dict[str, Decision]:
+    def forward(
+        self,
+        inputs: Mapping[str, Cells],
+        keys: Int64[Tensor, "B"] | None = None,
+        targets: Mapping[str, Cells] | None = None,
+        *,
+        progress: float = 1.0,
+    ) -> dict[str, Decision]:
         """Decide every task for B rows; `keys`, one per row, seed all randomness of a training step."""
-        return self.decide(self.encode(inputs, keys), keys)
+        return self.decide(self.encode(inputs, keys, progress=progress), keys, targets)
 
     def encode(
         self, inputs: Mapping[str, Cells], keys: Int64[Tensor, "B"] | None = None, *, progress: float = 1.0
@@ -86,13 +103,37 @@ class Network(nn.Module):
             inputs = {name: Cells(cells.values, shown[name]) for name, cells in inputs.items()}
         return {name: encoder(inputs[name], keys) for name, encoder in self.encoders.items()}
 
-    def decide(self, tokens: Mapping[str, Tokens], keys: Int64[Tensor, "B"] | None = None) -> dict[str, Decision]:
-        """From tokens to decisions."""
+    def decide(
+        self,
+        tokens: Mapping[str, Tokens],
+        keys: Int64[Tensor, "B"] | None = None,
+        targets: Mapping[str, Cells] | None = None,
+    ) -> dict[str, Decision]:
+        """From tokens to decisions.
+
+        Given `targets`, tasks that read parts of inputs, or write, say what their loss takes, for the rows with a label
+        there; those without such a row are left out. Else they answer every row.
+        """
         with row_keys(keys):
             throttled, alone = self.throttle(tokens)
             streams = self.fusion(throttled)
+            own = {name: replace(throttled[name], word=one.word, maps=one.maps) for name, one in tokens.items()}
+            seen = tokens_seen(streams)
             shared = {name: self.sharing[name].trunk(fused.pooled) for name, fused in streams.items()}
-            return self._heads(streams, self.junction(shared), alone)
+            copies = self.junction(shared | self.parts.passing(own, seen))
+            features = self._features(copies, streams)
+            decisions = self._heads(streams, features, alone)
+            reading = {task: mean_over_streams(features[task], streams) for task in self.parts.tasks}
+            if targets is None:
+                said = self.parts.answers(copies, reading, own, seen)
+                return decisions | {task: Decision(output) for task, output in said.items()}
+            learnt = self.parts.to_learn_from(copies, reading, own, seen, targets=targets, keys=keys)
+            return decisions | {task: Decision(output, rows=rows) for task, (output, rows) in learnt.items()}
+
+    def loss(self, task: str, output: Tensor, target: Cells) -> Float[Tensor, "B"]:
+        """The loss of each row: as the rule has it that joins what streams say, or where none does, the task."""
+        judged = self.rules[task] if task in self.rules else self.tasks[task]
+        return judged.loss(output, target)
 
     def without(self, tokens: Mapping[str, Tokens], absent: Sequence[str]) -> dict[str, Tokens]:
         """The tokens as they were had these inputs been absent in every row: no second encoding."""
@@ -111,22 +152,29 @@ class Network(nn.Module):
         for _, rule in self.rules.items():
             rule.epoch_end()
 
+    def _features(
+        self, copies: Mapping[str, Mapping[str, Tensor]], streams: Mapping[str, Fused]
+    ) -> dict[str, dict[str, Float[Tensor, "B D"]]]:
+        """What each task reads of each stream."""
+        found = {
+            stream: self.sharing[stream].branch({task: copies[task][stream] for task in copies}) for stream in streams
+        }
+        return {task: {stream: found[stream][task] for stream in streams} for task in copies}
+
     def _heads(
         self,
         streams: Mapping[str, Fused],
-        copies: Mapping[str, Mapping[str, Tensor]],
+        features: Mapping[str, Mapping[str, Tensor]],
         alone: Mapping[str, Tokens],
     ) -> dict[str, Decision]:
-        features = {
-            stream: self.sharing[stream].branch({task: copies[task][stream] for task in copies}) for stream in streams
-        }
+        """What tasks decide about rows."""
         known = torch.stack([fused.present for fused in streams.values()]).any(dim=0)
         pooled = {name: masked_mean(one.values, one.mask) for name, one in alone.items()}
         decisions = {}
         for task, heads in self.heads.items():
             rule = self.rules[task]
             opinions = {
-                stream: _opinion(rule, heads[stream], features[stream][task], fused)
+                stream: _opinion(rule, heads[stream], features[task][stream], fused)
                 for stream, fused in streams.items()
             }
             heard = {s: _apart(one) for s, one in opinions.items()} if self.fusion.separate else opinions

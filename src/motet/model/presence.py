@@ -4,7 +4,7 @@ B rows, N of them with the input, T tokens, D width.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Int64
@@ -25,10 +25,11 @@ class PresentOnly(nn.Module):
     there every row is encoded, with blanks in place of absent cells, and the outcome is the same but for rounding.
 
     With `always` the encoder is called in a batch without the input too, to compute nothing: where its weights are
-    divided between processes, each has to take part in every call.
+    divided between processes, each has to take part in every call. Words and maps are passed on where `keeps_parts`.
     """
 
     always: bool = False
+    keeps_parts: bool = False
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -44,23 +45,23 @@ class PresentOnly(nn.Module):
         if bool(present.all()):
             with row_keys(keys):
                 encoded = self.encoder(cells.values)
-            return Tokens(encoded.values, encoded.mask, present)
+            return self._with_parts(Tokens(encoded.values, encoded.mask, present), encoded)
         rows = present.nonzero().squeeze(1)
         if len(rows) == 0:
             token = self.absent + self._nothing() if self.always else self.absent
-            return self._stand_in(token.expand(len(present), 1, -1), present)
+            return self._with_parts(self._stand_in(token.expand(len(present), 1, -1), present))
         with row_keys(None if keys is None else keys[rows]):
             encoded = self.encoder({name: value[rows] for name, value in cells.values.items()})
         num_rows, (_, length, width) = len(present), encoded.values.shape
         values = encoded.values.new_zeros(num_rows, length, width).index_copy(0, rows, encoded.values)
         mask = encoded.mask.new_zeros(num_rows, length).index_copy(0, rows, encoded.mask)
-        return self.hide(Tokens(values, mask, present), ~present)
+        return self.hide(self._with_parts(Tokens(values, mask, present), encoded, rows), ~present)
 
     def dense(self, cells: Cells, keys: Int64[Tensor, "B"] | None = None) -> Tokens:
         """As `forward`, by a graph that is the same whoever is absent; as long as the longest cell, present or not."""
         with row_keys(keys):
             encoded = self.encoder({name: _blanked(value, cells.present) for name, value in cells.values.items()})
-        return self.hide(Tokens(encoded.values, encoded.mask, cells.present), ~cells.present)
+        return self.hide(self._with_parts(Tokens(encoded.values, encoded.mask, cells.present), encoded), ~cells.present)
 
     def hide(self, tokens: Tokens, hidden: Bool[Tensor, "B"]) -> Tokens:
         """The same tokens with the input taken away from the `hidden` rows."""
@@ -68,7 +69,25 @@ class PresentOnly(nn.Module):
         first = torch.arange(tokens.mask.shape[1], device=hidden.device) == 0
         values = torch.where(hidden[:, None, None], torch.where(first[:, None], absent, 0.0), tokens.values)
         mask = torch.where(hidden[:, None], first, tokens.mask)
-        return Tokens(values, mask, tokens.present & ~hidden)
+        word = None if tokens.word is None else torch.where(hidden[:, None], -1, tokens.word)
+        maps = tuple(torch.where(hidden[:, None, None, None], 0.0, one) for one in tokens.maps)
+        return Tokens(values, mask, tokens.present & ~hidden, word, maps)
+
+    def _with_parts(self, tokens: Tokens, encoded: Tokens | None = None, rows: Tensor | None = None) -> Tokens:
+        """With the words and maps that the encoder has told of these rows; without any where it was not called."""
+        if not self.keeps_parts:
+            return tokens
+        num_rows = tokens.mask.shape[0]
+        if encoded is None:
+            maps = tuple(tokens.values.new_zeros(num_rows, *shape) for shape in self.encoder.output_maps)
+            return replace(tokens, word=torch.full_like(tokens.mask, -1, dtype=torch.int64), maps=maps)
+        if rows is None:
+            return replace(tokens, word=encoded.word, maps=encoded.maps)
+        maps = tuple(one.new_zeros(num_rows, *one.shape[1:]).index_copy(0, rows, one) for one in encoded.maps)
+        word = encoded.word
+        if word is not None:
+            word = torch.full_like(tokens.mask, -1, dtype=torch.int64).index_copy(0, rows, word)
+        return replace(tokens, word=word, maps=maps)
 
     def _nothing(self) -> Tensor:
         """Exactly 0, with gradients of exactly 0, from a call of the encoder that uses no number of its weights.

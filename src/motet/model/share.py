@@ -26,6 +26,7 @@ class Borrowed(Encoder):
     def __init__(self, encoder: Encoder, *, name: str) -> None:
         super().__init__()
         self.output_width, self.output_grid = encoder.output_width, encoder.output_grid
+        self.output_maps = encoder.output_maps
         self.name = name
         self.lent = (encoder,)  # in a tuple torch does not see it
 

@@ -10,6 +10,8 @@ from motet.model.assemble import drop_rate
 from motet.model.columns import named_columns
 from motet.model.share import as_owner, owners
 from motet.tasks.base import Codec, TaskSpec
+from motet.tasks.part import PartTask
+from motet.tasks.row import RowTask
 
 F = TypeVar("F")
 
@@ -32,9 +34,18 @@ def fit_inputs(
     return {name: _as_fitted(spec, fitted[owner[name]], num_inputs=len(inputs)) for name, spec in inputs.items()}
 
 
-def fit_task(name: str, spec: TaskSpec, cells: Iterator[object]) -> tuple[TaskSpec, Codec]:
-    """The resolved Spec and the codec of one task."""
-    codec = _fit(_place("tasks", {name: spec}), spec.fit, cells)
+def fit_task(
+    name: str, spec: TaskSpec, cells: Iterator[object], readers: Mapping[str, Preparation]
+) -> tuple[TaskSpec, Codec]:
+    """The resolved Spec and the codec of one task; `readers` are the preparations of the inputs."""
+
+    def fit(cells: Iterable[object]) -> Codec:
+        if isinstance(spec, PartTask):
+            return spec.fit(cells, {one: readers[one] for one in spec.reads})
+        assert isinstance(spec, RowTask), f"{spec.kind} is neither a RowTask nor a PartTask"
+        return spec.fit(cells)
+
+    codec = _fit(_place("tasks", {name: spec}), fit, cells)
     return spec.resolved(codec), codec
 
 

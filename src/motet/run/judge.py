@@ -14,14 +14,20 @@ from motet.model import Collected, Network, collect
 from motet.run.prepare import Prepared
 from motet.serving.predictor import BATCH
 from motet.tasks.base import Codec, Metric
+from motet.tasks.part import PartTask
 from motet.training import Validation
+
+MOST_LABELS_OF_PARTS = 1000
+"""So many rows tell what is known of the parts of any: masks of all of them at once would fill the memory."""
 
 
 def priors(prepared: Prepared) -> dict[str, Tensor]:
-    """The constant output that fits each task's training labels best: the trivial baseline."""
-    rows = prepared.fitted.splits.train
+    """What is known of each task's labels without any input: the trivial baseline."""
+    train = prepared.fitted.splits.train
+    some = train[np.unique(np.linspace(0, len(train) - 1, MOST_LABELS_OF_PARTS).astype(int))]
     return {
-        task: codec.prior(labels(prepared.dataset, rows, task)) for task, (_, codec) in prepared.fitted.tasks.items()
+        task: codec.prior(labels(prepared.dataset, some if isinstance(spec, PartTask) else train, task))
+        for task, (spec, codec) in prepared.fitted.tasks.items()
     }
 
 
@@ -62,7 +68,7 @@ def validator(prepared: Prepared, baseline: Mapping[str, Tensor]) -> Callable[[N
             output, target = collected.scored(task)
             scores[task] = {name: metric.compute(output, target) for name, metric in metrics.items()}
             if task not in trivial:
-                unmoved = constant(baseline[task], len(target))
+                unmoved = codec.trivial(baseline[task], target)
                 trivial[task] = {name: metric.compute(unmoved, target) for name, metric in metrics.items()}
             order = [spec.primary, *(name for name in metrics if name != spec.primary)]
             gains_of = (relative_gain(scores[task][name], trivial[task][name], metrics[name]) for name in order)
@@ -130,19 +136,13 @@ def check_finite(collected: Collected) -> None:
         )
 
 
-def constant(prior: Tensor, num_rows: int) -> Tensor:
-    """The same output for every row."""
-    return prior.expand(num_rows, *prior.shape)
-
-
 def relative_gain(value: float, trivial: float, metric: Metric) -> float:
     """How much of the way from trivial to perfect, at least -1; NaN where either score does not exist.
 
     >>> relative_gain(0.75, 0.5, Metric("auroc", True, lambda o, t: 0.0))
     0.5
     """
-    perfect = 1.0 if metric.higher_is_better else 0.0
-    room = perfect - trivial
+    room = metric.best - trivial
     if not math.isfinite(value) or not abs(room) > 1e-12:
         return math.nan
     return max(-1.0, (value - trivial) / room)
@@ -163,3 +163,5 @@ def start_from_priors(network: Network, baseline: Mapping[str, Tensor]) -> None:
                 single.start_from(baseline[task])
             network.rules[task].start_from(baseline[task])
             network.priors[task].start_from(baseline[task])
+        for task, part in network.parts.heads.items():
+            part.start_from(baseline[task])

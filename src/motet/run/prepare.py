@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -12,15 +11,14 @@ from motet.core.flow import Column
 from motet.data import Dataset, DataSpec, Problem, Splits, Table, leakage, load_data, present_cells, read_cells
 from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
-from motet.model.columns import column_names, explicit, input_columns, named_columns, task_columns
+from motet.model.columns import Labels, input_columns, labels_of, named_columns, task_columns
 from motet.model.share import as_owner, owners
+from motet.run.columns import check_apart, with_columns
 from motet.run.fit import fit_inputs
 from motet.run.units import fit_tasks
 from motet.spec import Balance, Experiment
 from motet.tasks.base import Codec, TaskSpec
 from motet.training import Progress, has_bfloat16, num_cores, pick_device
-
-S = TypeVar("S", InputSpec, TaskSpec)
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,8 @@ class Fitted:
     @property
     def columns(self) -> tuple[dict[str, Column], dict[str, Column]]:
         """What the data room reads: inputs and targets."""
-        return input_columns(self.inputs), task_columns(self.tasks)
+        specs = {name: spec for name, (spec, _) in self.inputs.items()}
+        return input_columns(self.inputs), task_columns(self.tasks, specs)
 
 
 @dataclass(frozen=True)
@@ -68,21 +67,19 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
             "data: neither valid nor test names any rows, so nothing could tell how good the model is; "
             "set data.valid to a fraction such as 0.1, or to a table"
         )
-    inputs = {name: _with_columns("inputs", name, one, table) for name, one in given.items()}
-    tasks = {name: _with_columns("tasks", name, one, table) for name, one in experiment.tasks.items()}
-    _check_apart(inputs, tasks, id_column=spec.id)
+    inputs, tasks = with_columns(given, experiment.tasks, table)
+    check_apart(inputs, tasks, id_column=spec.id)
     fitted_inputs = fit_inputs(inputs, {name: _cells(name, one, table, splits, root) for name, one in inputs.items()})
     inputs = {name: one for name, (one, _) in fitted_inputs.items()}
-    labels = {
-        name: present_cells(table, named_columns(name, job), splits.train, missing=job.missing)
-        for name, job in tasks.items()
-    }
-    fitted_tasks = fit_tasks(tasks, labels)
+    labels = {name: _labels(labels_of(name, job, inputs), table, splits.train, root) for name, job in tasks.items()}
+    fitted_tasks = fit_tasks(tasks, labels, {name: reader for name, (_, reader) in fitted_inputs.items()})
     tasks = {name: job for name, (job, _) in fitted_tasks.items()}
     used = [column for one in inputs.values() for column in (one.columns or (one.column,)) if column]
     warnings = leakage(table, splits, used, group=spec.group)
     warnings += [
-        line for name, (job, codec) in fitted_tasks.items() for line in _strangers(name, job, codec, table, splits)
+        line
+        for name, (job, codec) in fitted_tasks.items()
+        for line in _strangers(name, labels_of(name, job, inputs), codec, table, splits, root)
     ]
     return Fitted(
         experiment=experiment.model_copy(
@@ -188,29 +185,6 @@ def _all_paths(sources: Sequence[object]) -> bool:
     return bool(sources) and all(isinstance(each, str | Path) for each in sources)
 
 
-def _with_columns(room: str, name: str, spec: S, table: Table) -> S:
-    names = column_names(name, spec, table.column_names, where=f"{room}.{name}")
-    return spec.model_copy(update=explicit(spec, names))
-
-
-def _check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec], *, id_column: str | None) -> None:
-    """A column that is both given and asked for would teach nothing but itself."""
-    owner = {column: name for name, one in inputs.items() for column in one.columns or (one.column or name,)}
-    for task, job in tasks.items():
-        for column in job.columns or (job.column or task,):
-            if column in owner:
-                raise SpecError(
-                    f"tasks.{task}: column {column!r} is also read by inputs.{owner[column]}; "
-                    "a model that sees the answer learns nothing: take it out of one of them"
-                )
-    for task in tasks:
-        if task in ("row", id_column):
-            raise SpecError(f"tasks.{task}: the predictions name each row in a column of that name; rename the task")
-    both = sorted(set(inputs) & set(tasks))
-    if both:
-        raise SpecError(f"tasks.{both[0]}: an input has the same name; rename one of them and set its `column`")
-
-
 def _cells(name: str, spec: InputSpec, table: Table, splits: Splits, root: Path | None) -> Iterator[object]:
     """What the training rows have of an input."""
     columns = named_columns(name, spec)
@@ -219,11 +193,25 @@ def _cells(name: str, spec: InputSpec, table: Table, splits: Splits, root: Path 
     )
 
 
-def _strangers(name: str, spec: TaskSpec, codec: Codec, table: Table, splits: Splits) -> Iterator[str]:
+def _labels(labels: Labels, table: Table, rows: np.ndarray, root: Path | None) -> Iterator[object]:
+    """What these rows have of a task's labels."""
+    return present_cells(
+        table,
+        labels.names,
+        rows,
+        media=labels.media,
+        missing=labels.missing,
+        separator=labels.separator,
+        root=root,
+    )
+
+
+def _strangers(
+    name: str, labels: Labels, codec: Codec, table: Table, splits: Splits, root: Path | None
+) -> Iterator[str]:
     """A warning for each held-out part with labels that no training row has: misspelt, or too rare to be split."""
     for part, rows in (("valid", splits.valid), ("test", splits.test)):
-        cells = present_cells(table, named_columns(name, spec), rows, missing=spec.missing)
-        unknown = [cell for cell in cells if not _knows(codec, cell)]
+        unknown = [cell for cell in _labels(labels, table, rows, root) if not _knows(codec, cell)]
         if unknown:
             count = f"{len(unknown)} {part} label{'s' if len(unknown) > 1 else ''}"
             yield f"tasks.{name}: {count} that no training row has, such as {unknown[0]!r}; they count as misses"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from motet.core.errors import CellError
+from motet.inputs.base import Preparation
 from motet.run.fit import fit_task
 from motet.tasks.base import Codec, TaskSpec
 from motet.tasks.regression import Regression, number_of
@@ -11,8 +12,10 @@ from motet.tasks.regression import Regression, number_of
 Fitted = dict[str, tuple[TaskSpec, Codec]]
 
 
-def fit_tasks(tasks: Mapping[str, TaskSpec], cells: Mapping[str, Iterator[object]]) -> Fitted:
-    """The resolved Spec and the codec of each task, in the order given.
+def fit_tasks(
+    tasks: Mapping[str, TaskSpec], cells: Mapping[str, Iterator[object]], readers: Mapping[str, Preparation]
+) -> Fitted:
+    """The resolved Spec and the codec of each task, in the order given; `readers` are the preparations of the inputs.
 
     One that names a unit is fitted on the labels of all tasks that name it; `DataError` where it has none of its own.
     """
@@ -23,7 +26,10 @@ def fit_tasks(tasks: Mapping[str, TaskSpec], cells: Mapping[str, Iterator[object
     found: Fitted = {}
     for alike in units.values():
         found |= _fit_alike(alike, cells)
-    return {name: found[name] if name in found else fit_task(name, spec, cells[name]) for name, spec in tasks.items()}
+    return {
+        name: found[name] if name in found else fit_task(name, spec, cells[name], readers)
+        for name, spec in tasks.items()
+    }
 
 
 def _fit_alike(tasks: Mapping[str, Regression], cells: Mapping[str, Iterator[object]]) -> Fitted:
@@ -31,9 +37,9 @@ def _fit_alike(tasks: Mapping[str, Regression], cells: Mapping[str, Iterator[obj
     own = {name: [cell for cell in cells[name] if _is_number(cell)] for name in tasks}
     for name, spec in tasks.items():
         if not own[name]:
-            fit_task(name, spec, iter(()))  # raises
+            fit_task(name, spec, iter(()), {})  # raises
     first, spec = next(iter(tasks.items()))
-    _, codec = fit_task(first, spec, chain.from_iterable(own.values()))
+    _, codec = fit_task(first, spec, chain.from_iterable(own.values()), {})
     return {name: (spec, codec.model_copy(update={"interval": spec.interval})) for name, spec in tasks.items()}
 
 

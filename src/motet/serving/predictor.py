@@ -70,7 +70,7 @@ class Predictor:
         self, table: Table, *, root: str | Path | None = None, absent: Sequence[Sequence[str]] = ((),)
     ) -> list[Collected]:
         """Outputs and targets for every row of a table that may hold labels, once per set of inputs taken away."""
-        columns = task_columns(self.tasks)
+        columns = task_columns(self.tasks, {name: spec for name, (spec, _) in self.inputs.items()})
         targets = {name: column for name, column in columns.items() if set(column.names) <= set(table.column_names)}
         if not targets:
             wanted = ", ".join(sorted({name for column in columns.values() for name in column.names}))

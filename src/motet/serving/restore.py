@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from torch import Tensor
@@ -18,6 +18,8 @@ from motet.model.share import owners
 from motet.sharing import AnySharing
 from motet.tasks import AnyTask
 from motet.tasks.base import Codec, TaskSpec
+
+Nested: TypeAlias = float | list[float] | list[list[float]] | list[list[list[float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class _Facts(BaseModel):
     id: str | None
     on_bad_cell: Literal["error", "skip"]
     max_bad_fraction: float = Field(ge=0, le=1)
-    priors: dict[str, float | list[float]]
+    priors: dict[str, Nested]
 
 
 def restore(bundle: Bundle) -> Restored:

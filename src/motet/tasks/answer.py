@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from motet.core.errors import SpecError
-from motet.tasks.base import Head
+from motet.tasks.row import Head
 
 
 class AnswerHead(Head):

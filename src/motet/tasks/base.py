@@ -1,25 +1,25 @@
 """The contract of the room: a task is a Spec, a target codec and a head, in one file.
 
-An *output* is what a head says of B rows, `[B, ...]`: logits for classes, a standardised value for a number. Losses,
-metrics and decoded answers are all functions of outputs, so training, evaluation and serving can not disagree.
+An *output* is what a model says of B rows, `[B, ...]`: logits for classes, a standardised value for a number, the words
+of a sentence as ids. Metrics and decoded answers are functions of outputs, so that training, evaluation and serving can
+not disagree. Tasks that decide about a row from its features are in `tasks/row.py`; tasks that read the parts of an
+input (tokens, the cells of a map), or write, in `tasks/part.py`.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from motet.core.checks import did_you_mean
 from motet.core.component import ComponentSpec, Frozen
-from motet.core.errors import SpecError
 from motet.core.flow import Cells
-from motet.tasks.rules import Joining, Rule
 
 Weight = Annotated[float, Field(gt=0)]
 Weights = Annotated[dict[Annotated[float, Field(ge=0, le=1)], Weight], Field(min_length=1)]
@@ -28,17 +28,38 @@ Weights = Annotated[dict[Annotated[float, Field(ge=0, le=1)], Weight], Field(min
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A score over all rows at once: `compute(output [N, ...], target [N, ...])`, in the units of the user's labels."""
+    """A score over all rows at once: `compute(output [N, ...], target [N, ...])`, in the units of the user's labels.
+
+    `best` is what perfect answers score. A score that is a function of a sum over rows says so by `counts`, each row's
+    part of that sum `[N, S]`, and `of_counts`: then a bootstrap does not look at the answers again.
+    """
 
     name: str
     higher_is_better: bool
     compute: Callable[[Tensor, Tensor], float]
+    perfect: float | None = None
+    counts: Callable[[Tensor, Tensor], np.ndarray] | None = None
+    of_counts: Callable[[np.ndarray], float] | None = None
+
+    @property
+    def best(self) -> float:
+        """1 where higher is better, else 0, unless `perfect` says otherwise."""
+        return float(self.higher_is_better) if self.perfect is None else self.perfect
+
+    def of_rows(self, output: Tensor, target: Tensor) -> Callable[[Tensor], float]:
+        """A function from numbers of rows, repeated ones included, to their score."""
+        if self.counts is None or self.of_counts is None:
+            return lambda rows: self.compute(output[rows], target[rows])
+        of_counts, counts = self.of_counts, self.counts(output, target)
+        return lambda rows: of_counts(counts[rows.numpy()].sum(axis=0))
 
 
 class Codec(Frozen, ABC):
     """A task's labels and answers: label cell -> target tensor, output -> answer. Saved in the bundle as JSON.
 
-    It satisfies `core.flow.Reader`; `batch` returns `{"target": Tensor [n, ...]}`.
+    It satisfies `core.flow.Reader`. `batch` returns `{"target": [n, ...]}` and, where labels do not all weigh the same,
+    `"weight"`, which broadcasts to the target. Targets and outputs of unequal size are padded behind: whole numbers
+    with -1, others with 0.
     """
 
     @property
@@ -63,7 +84,7 @@ class Codec(Frozen, ABC):
 
     @abstractmethod
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """Items, at least one -> `{"target": [n, ...]}`."""
+        """Items, at least one -> `{"target": [n, ...]}`, and `"weight"` where there is one."""
 
     @abstractmethod
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
@@ -79,31 +100,36 @@ class Codec(Frozen, ABC):
 
     @abstractmethod
     def prior(self, target: Tensor) -> Tensor:
-        """The constant output `[...]` that fits these training targets best: trivial baseline and bias of the heads."""
-
-
-class Head(nn.Module, ABC):
-    """Features of one stream -> output; the loss; and the joint decision over several streams."""
+        """What is known of these training targets without any input: for the trivial baseline and the head's bias."""
 
     @abstractmethod
-    def forward(self, features: Float[Tensor, "B D"]) -> Tensor:
-        """Features -> output `[B, ...]`."""
+    def trivial(self, prior: Tensor, target: Tensor) -> Tensor:
+        """The output `[N, ...]` of who knows the prior and no input: what the trivial baseline says of N rows.
+
+        Of the targets it may use how many parts there are to answer, not what they are.
+        """
 
     @abstractmethod
-    def start_from(self, prior: Tensor) -> None:
-        """Set the bias so that an untrained head answers the prior."""
+    def certain(self, target: Tensor) -> Tensor:
+        """An output that says exactly these labels: it scores perfectly, and is decoded to them."""
 
 
 class TaskSpec(ComponentSpec, ABC):
     """What every task has in common.
 
     `metric_names` are the kind's metrics, primary first, as its codec computes them; `several` says whether the kind
-    takes more than one column; `rules` are the ways in which it can join the decisions of several streams.
+    takes more than one column; `media` whether a label is a path or bytes. `beside` names fields that name further
+    columns, which are read with the label: a cell is then the list of all. `whole_batch`: a row's loss depends on the
+    other labelled rows of its batch. `answers_are_labels`: what is answered could be a label, and not, say, a score
+    that only puts rows in order.
     """
 
     metric_names: ClassVar[tuple[str, ...]]
-    rules: ClassVar[Mapping[str, Callable[[Joining], Rule]]]
     several: ClassVar[bool] = False
+    media: ClassVar[bool] = False
+    beside: ClassVar[tuple[str, ...]] = ()
+    whole_batch: ClassVar[bool] = False
+    answers_are_labels: ClassVar[bool] = True
 
     column: str | None = Field(default=None, description="The column of the labels; the task's own name when left out.")
     columns: tuple[str, ...] | str | None = Field(
@@ -164,9 +190,10 @@ class TaskSpec(ComponentSpec, ABC):
         """The metric that speaks for the task: the one the user chose, or the kind's first."""
         return self.metric or self.metric_names[0]
 
-    @abstractmethod
-    def fit(self, cells: Iterable[object]) -> Codec:
-        """Fit on the present labels of the training rows; raises `DataError` where there is nothing to learn."""
+    @property
+    def batched_by(self) -> str | None:
+        """The column whose equal values have to meet in one batch; None where rows are drawn one by one."""
+        return None
 
     @abstractmethod
     def restore(self, state: dict[str, Any]) -> Codec:
@@ -177,35 +204,8 @@ class TaskSpec(ComponentSpec, ABC):
         """The same Spec with every "auto" replaced by what was fitted."""
 
     @abstractmethod
-    def build(self, codec: Codec, input_width: int) -> Head:
-        """A head for features of this width."""
-
-    def probe(self, codec: Codec, input_width: int) -> Head:
-        """A small head for what one input says by itself; unlike that of `build`, for any width there is."""
-        return self.build(codec, input_width)
-
-    @abstractmethod
     def loss(self, output: Tensor, target: Cells) -> Float[Tensor, "B"]:
         """The loss of each row; exactly 0, with gradient exactly 0, in rows without a label, whatever these hold."""
-
-    @abstractmethod
-    def output_shape(self, codec: Codec) -> tuple[int, ...]:
-        """The shape of what a head says of one row."""
-
-    @abstractmethod
-    def num_classes(self, codec: Codec) -> int | None:
-        """How many classes a label is one of, where the target is the number of its class; else None."""
-
-    def rule(self, name: str, codec: Codec, *, streams: Sequence[str], width: int) -> Rule:
-        """How the decisions of these streams, made from features of this width, are joined.
-
-        Raises `SpecError` for a rule that this kind of task does not know.
-        """
-        if name not in self.rules:
-            known = ", ".join(map(repr, sorted(self.rules)))
-            raise SpecError(f"a {self.kind} task can not join decisions by {name!r}; the rules it knows are {known}")
-        shape = self.output_shape(codec)
-        return self.rules[name](Joining(streams=tuple(streams), width=width, shape=shape, loss=self.loss))
 
 
 def _are_weights(given: Mapping[Any, Any]) -> bool:

@@ -13,11 +13,12 @@ from torch import Tensor
 from motet.core.checks import did_you_mean, text_of
 from motet.core.errors import CellError, DataError
 from motet.core.flow import Cells
-from motet.tasks.base import Codec, Metric, TaskSpec
+from motet.tasks.base import Codec, Metric
 from motet.tasks.heads import LinearHead
 from motet.tasks.labels import Label, count_labels, label_of, natural_order
-from motet.tasks.losses import labelled_loss
+from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, average_precision, calibration_error, f1_scores, metric
+from motet.tasks.row import RowCodec, RowTask
 from motet.tasks.rules import (
     EvidentialOfLogits,
     MeanOfLogits,
@@ -31,7 +32,7 @@ POSITIVE = frozenset({"1", "true", "t", "yes", "y", "positive", "pos", "on"})
 NEGATIVE = frozenset({"0", "-1", "false", "f", "no", "n", "negative", "neg", "off"})
 
 
-class BinaryCodec(Codec):
+class BinaryCodec(RowCodec):
     """Target 0 or 1 (float32 `[B]`), output the logit of the positive label `[B]`."""
 
     negative: Label
@@ -59,6 +60,10 @@ class BinaryCodec(Codec):
         """Itself: a class has no interval."""
         return self
 
+    def certain(self, target: Tensor) -> Tensor:
+        """Far out on the side of the label."""
+        return CERTAIN * (2 * target - 1)
+
     def metrics(self) -> tuple[Metric, ...]:
         """auroc, accuracy, f1 (of the positive label), average_precision, ece (of the positive probability)."""
         return (
@@ -75,7 +80,7 @@ class BinaryCodec(Codec):
         return torch.log((positive + 0.5) / (len(target) - positive + 0.5)).float()
 
 
-class Binary(TaskSpec):
+class Binary(RowTask):
     """Say which of two labels a row has.
 
     loss = -y log s(z) - (1 - y) log(1 - s(z)), with logit z and y = 1 for the positive label.

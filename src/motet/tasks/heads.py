@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from motet.tasks.base import Head
+from motet.tasks.row import Head
 
 
 class LinearHead(Head):

@@ -8,11 +8,16 @@ from torch import Tensor
 
 from motet.core.flow import Cells
 
+CERTAIN = 50.0
+"""A logit that leaves no doubt."""
+
 
 def labelled_loss(
     per_row: Callable[[Tensor, Tensor], Tensor], output: Float[Tensor, "B ..."], target: Cells
 ) -> Float[Tensor, "B"]:
     """`per_row(output, label) -> [B]` in float32, exactly 0 with gradient exactly 0 in rows without a label.
+
+    Where labels have weights `[B]`, each row's loss is multiplied by its own.
 
     Filler is replaced *before* the mathematics as well as after: a masked NaN would still send NaN back, since the
     gradient of `where` multiplies it by zero.
@@ -24,7 +29,9 @@ def labelled_loss(
     present, label = target.present, target.values["target"]
     output = torch.where(_beside(present, output), output.float(), 0.0)
     label = torch.where(_beside(present, label), label, torch.zeros_like(label))
-    return torch.where(present, per_row(output, label), 0.0)
+    loss = per_row(output, label)
+    weight = target.values.get("weight")
+    return torch.where(present, loss if weight is None else weight * loss, 0.0)
 
 
 def _beside(present: Tensor, values: Tensor) -> Tensor:

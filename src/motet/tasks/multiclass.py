@@ -14,11 +14,12 @@ from torch import Tensor
 from motet.core.checks import text_of
 from motet.core.errors import DataError
 from motet.core.flow import Cells
-from motet.tasks.base import Codec, Metric, TaskSpec
+from motet.tasks.base import Codec, Metric
 from motet.tasks.heads import LinearHead
 from motet.tasks.labels import Label, count_labels, label_of
-from motet.tasks.losses import labelled_loss
+from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, calibration_error, f1_scores, mean_that_exists, metric
+from motet.tasks.row import RowCodec, RowTask
 from motet.tasks.rules import (
     EvidentialOfClasses,
     MeanOfClasses,
@@ -31,7 +32,7 @@ from motet.tasks.rules import (
 UNKNOWN = -1
 
 
-class MulticlassCodec(Codec):
+class MulticlassCodec(RowCodec):
     """Target the number of the class (int64 `[B]`), output one logit per class `[B, C]`; classes in natural order."""
 
     classes: tuple[Label, ...] = Field(min_length=2)
@@ -62,6 +63,10 @@ class MulticlassCodec(Codec):
         """Itself: a class has no interval."""
         return self
 
+    def certain(self, target: Tensor) -> Tensor:
+        """All for the class; nothing for any where it is unknown."""
+        return CERTAIN * (target[:, None] == torch.arange(len(self.classes), device=target.device)).float()
+
     def metrics(self) -> tuple[Metric, ...]:
         """accuracy, macro_f1, weighted_f1, auroc (one against the rest, macro), ece (of the answered class)."""
         return (
@@ -78,7 +83,7 @@ class MulticlassCodec(Codec):
         return torch.log(counts / counts.sum())
 
 
-class Multiclass(TaskSpec):
+class Multiclass(RowTask):
     """Say which of several labels a row has.
 
     loss = -log softmax(z)_y, with one logit z_c per class that occurs in the training rows.

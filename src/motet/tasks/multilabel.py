@@ -15,11 +15,12 @@ from torch import Tensor
 from motet.core.checks import text_of
 from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells
-from motet.tasks.base import Codec, Metric, TaskSpec
+from motet.tasks.base import Codec, Metric
 from motet.tasks.heads import LinearHead
 from motet.tasks.labels import Label, first_text, label_of, natural_order
-from motet.tasks.losses import labelled_loss
+from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, f1_scores, mean_that_exists, metric
+from motet.tasks.row import RowCodec, RowTask
 from motet.tasks.rules import (
     EvidentialOfLogits,
     MeanOfLogits,
@@ -33,7 +34,7 @@ YES = frozenset({"1", "true", "t", "yes", "y"})
 NO = frozenset({"0", "false", "f", "no", "n"})
 
 
-class MultilabelCodec(Codec):
+class MultilabelCodec(RowCodec):
     """Target 0 or 1 per label (float32 `[B, L]`), output one logit per label `[B, L]`.
 
     A cell is a list of labels, or text that `separator` divides; with `indicators` it is a list of yes and no, one per
@@ -81,6 +82,10 @@ class MultilabelCodec(Codec):
         """Itself: a label has no interval."""
         return self
 
+    def certain(self, target: Tensor) -> Tensor:
+        """Far out on the side of each label."""
+        return CERTAIN * (2 * target - 1)
+
     def metrics(self) -> tuple[Metric, ...]:
         """macro_f1, micro_f1, hamming (the share of wrong yes and no: lower is better), auroc (macro)."""
         return (
@@ -98,7 +103,7 @@ class MultilabelCodec(Codec):
         return torch.log((positive + 0.5) / (len(target) - positive + 0.5)).float()
 
 
-class Multilabel(TaskSpec):
+class Multilabel(RowTask):
     """Say which of several labels a row has, any number of them.
 
     loss = mean_l [-y_l log s(z_l) - (1 - y_l) log(1 - s(z_l))] over the labels l.

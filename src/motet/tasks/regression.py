@@ -14,10 +14,11 @@ from torch import Tensor
 from motet.core.errors import CellError, DataError
 from motet.core.flow import Cells
 from motet.tasks.answer import AnswerHead
-from motet.tasks.base import Codec, Head, Metric, TaskSpec
+from motet.tasks.base import Codec, Metric
 from motet.tasks.heads import LinearHead
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import Floats, mean_absolute_error, metric, r2, root_mean_squared_error, spearman
+from motet.tasks.row import Head, RowCodec, RowTask
 from motet.tasks.rules import (
     EvidentialOfNumbers,
     MeanOfNumbers,
@@ -27,7 +28,7 @@ from motet.tasks.rules import (
 )
 
 
-class RegressionCodec(Codec):
+class RegressionCodec(RowCodec):
     """Target and output `(y - center) / scale`, float32 `[B]`; answers and metrics are in the units of y.
 
     `half_width`, in units of `scale`, is None until `calibrated`.
@@ -71,6 +72,10 @@ class RegressionCodec(Codec):
             return self.model_copy(update={"half_width": None})
         return self.model_copy(update={"half_width": float(residuals[rank - 1])})
 
+    def certain(self, target: Tensor) -> Tensor:
+        """The number."""
+        return target
+
     def metrics(self) -> tuple[Metric, ...]:
         """r2, mae, rmse, spearman; mae and rmse in the user's units."""
         return (
@@ -88,7 +93,7 @@ class RegressionCodec(Codec):
         return self.center + self.scale * standard
 
 
-class Regression(TaskSpec):
+class Regression(RowTask):
     """Predict a number, with an interval calibrated on held-out rows.
 
     With residual e = (f - y) / std(y): the loss is e^2 (squared), |e| (absolute), or e^2 / 2 up to |e| = 1 and

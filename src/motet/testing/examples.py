@@ -23,6 +23,13 @@ def task_labels(kind: str) -> list[object]:
     return _cells(TASKS, kind, "TASKS")
 
 
+def part_inputs(kind: str) -> dict[str, tuple[str, list[object]]]:
+    """For a task of this kind that reads parts: its inputs by name, each a kind and a cell for each of the labels."""
+    if kind not in PART_INPUTS:
+        raise LookupError(f"there are no inputs for {kind!r}: add some to PART_INPUTS in motet/testing/examples.py")
+    return PART_INPUTS[kind]()
+
+
 def _cells(examples: dict[str, Callable[[], list[object]]], kind: str, name: str) -> list[object]:
     if kind not in examples:
         raise LookupError(f"there are no example cells for {kind!r}: add some to {name} in motet/testing/examples.py")
@@ -78,3 +85,4 @@ TASKS: dict[str, Callable[[], list[object]]] = {
     "multilabel": _sets,
     "regression": _numbers,
 }
+PART_INPUTS: dict[str, Callable[[], dict[str, tuple[str, list[object]]]]] = {}

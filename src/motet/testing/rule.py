@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from motet.core.flow import Cells
-from motet.tasks.base import TaskSpec
+from motet.tasks.row import RowTask
 from motet.tasks.rules import Opinion, Rule
 from motet.testing import suite
 
@@ -23,7 +23,7 @@ STREAMS = ("a", "b")
 class RuleCase:
     """A Spec, some labels it can be fitted to, and the name of one of its rules."""
 
-    spec: TaskSpec
+    spec: RowTask
     labels: Sequence[object]
     name: str
 
@@ -61,7 +61,7 @@ class RuleCase:
         return opinions
 
 
-def check_rule(spec: TaskSpec, labels: Sequence[object], name: str) -> None:
+def check_rule(spec: RowTask, labels: Sequence[object], name: str) -> None:
     """Run every check on this rule of the task; `AssertionError` names what fails.
 
     >>> from motet.tasks import Regression

@@ -1,4 +1,4 @@
-"""What every kind of task has to do: labels, head, loss, answers, metrics. B rows."""
+"""What every task that decides about rows has to do: labels, head, loss, answers, metrics. B rows."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,8 +9,12 @@ from torch import Tensor
 
 from motet.core.errors import CellError, SpecError
 from motet.core.flow import Cells
-from motet.tasks.base import Codec, Head, TaskSpec
+from motet.tasks.base import TaskSpec
+from motet.tasks.part import PartTask
+from motet.tasks.row import Head, RowCodec, RowTask
 from motet.testing import suite
+from motet.testing import task_common as common
+from motet.testing.part import check_part_task
 from motet.testing.rule import check_rule
 
 WIDTH = 5
@@ -21,10 +25,10 @@ NO_LABEL = {"no": "label"}
 class Case:
     """A Spec and some labels it can be fitted to, not all alike."""
 
-    spec: TaskSpec
+    spec: RowTask
     labels: Sequence[object]
 
-    def fit(self) -> Codec:
+    def fit(self) -> RowCodec:
         """The codec fitted to the labels."""
         return self.spec.fit(list(self.labels))
 
@@ -48,9 +52,15 @@ class Case:
 def check_task(spec: TaskSpec, labels: Sequence[object]) -> None:
     """Run every check of the room on this Spec with these labels; `AssertionError` names what fails.
 
+    A task that reads parts of inputs is run on the example inputs of its kind, which have a row for each label.
+
     >>> from motet.tasks import Regression
     >>> check_task(Regression(), [1, 2.5, "4", -3])
     """
+    if isinstance(spec, PartTask):
+        check_part_task(spec, labels)
+        return
+    assert isinstance(spec, RowTask), "a task is a RowTask or a PartTask"
     suite.run(CHECKS, Case(spec, labels), name=f"task {spec.kind}")
 
 
@@ -92,20 +102,11 @@ def bad_labels_are_refused_and_passed_over(case: Case) -> None:
 def unlabelled_rows_cost_nothing(case: Case) -> None:
     """Where there is no label, loss and gradient are exactly 0, whatever target and output hold; elsewhere the same."""
     output, target = case.build()(case.features()).detach(), case.target()
-    present = torch.arange(len(case.labels)) % 2 == 0
-    whole = case.spec.loss(output, target)
-    for filler in (float("nan"), float("inf"), -7.0):
-        held = {name: _filled(value, ~present, filler) for name, value in target.values.items()}
-        given = _filled(output, ~present, filler).requires_grad_()
-        loss = case.spec.loss(given, Cells(held, present))
-        suite.assert_same_bits(loss[present], whole[present], f"labelled rows beside rows filled with {filler}")
-        assert bool((loss[~present] == 0).all()), f"an unlabelled row filled with {filler} has a loss"
-        (gradient,) = torch.autograd.grad(loss.sum(), given)
-        assert bool((gradient[~present] == 0).all()), f"an unlabelled row filled with {filler} has a gradient"
+    common.unlabelled_rows_cost_nothing(case.spec, output, target)
 
 
 def rows_are_alone(case: Case) -> None:
-    """Output and loss of a row are the same without the others."""
+    """Output and loss of a row are the same without the others; a loss over whole batches may not be."""
     head, target, features = case.build(), case.target(), case.features()
     output = head(features)
     loss = case.spec.loss(output, target)
@@ -114,7 +115,8 @@ def rows_are_alone(case: Case) -> None:
         alone = head(features[one])
         cells = Cells({name: value[one] for name, value in target.values.items()}, target.present[one])
         suite.assert_close(alone, output[one], f"the output of row {row} by itself")
-        suite.assert_close(case.spec.loss(alone, cells), loss[one], f"the loss of row {row} by itself")
+        if not case.spec.whole_batch:
+            suite.assert_close(case.spec.loss(alone, cells), loss[one], f"the loss of row {row} by itself")
 
 
 def every_parameter_learns(case: Case) -> None:
@@ -129,7 +131,7 @@ def nothing_learns_unseen(case: Case) -> None:
 
 
 def the_loss_leads_to_the_labels(case: Case) -> None:
-    """Outputs that follow the gradient of the loss end where the answers are the labels."""
+    """Outputs that follow the gradient of the loss end where the answers are the labels, or all but perfect."""
     codec, target = case.fit(), case.target()
     output = case.build()(case.features()).detach().requires_grad_()
     optimizer = torch.optim.Adam([output], lr=0.1)
@@ -137,9 +139,13 @@ def the_loss_leads_to_the_labels(case: Case) -> None:
         optimizer.zero_grad()
         case.spec.loss(output, target).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    answers = codec.batch([codec.read(answer) for answer in codec.decode(output)[""]])["target"]
-    worst = float((answers.double() - target.values["target"].double()).abs().max())
-    assert worst < 0.2, f"an answer is {worst:.2g} away from its label, as targets"
+    metric = codec.metrics()[0]
+    score = metric.compute(output.detach(), target.values["target"])
+    assert abs(score - metric.best) < 0.1, f"outputs led by the loss end at {metric.name} {score:.3f}"
+    if case.spec.answers_are_labels:
+        answers = codec.batch([codec.read(answer) for answer in codec.decode(output)[""]])["target"]
+        worst = float((answers.double() - target.values["target"].double()).abs().max())
+        assert worst < 0.2, f"an answer is {worst:.2g} away from its label, as targets"
 
 
 def answers_are_plain_and_one_per_row(case: Case) -> None:
@@ -170,6 +176,22 @@ def metrics_are_as_declared(case: Case) -> None:
     for metric in metrics:
         value = metric.compute(output, case.target().values["target"])
         assert isinstance(value, float), f"{metric.name} is a {type(value).__name__}"
+
+
+def certain_outputs_are_perfect(case: Case) -> None:
+    """`certain` scores the best there is in every metric that exists, and is decoded to the labels."""
+    common.certain_outputs_are_perfect(case.spec, case.fit(), case.target().values["target"])
+
+
+def the_trivial_answer_knows_no_input(case: Case) -> None:
+    """`trivial` gives as many outputs as there are rows, and they can be scored."""
+    common.the_trivial_answer_can_be_scored(case.fit(), case.target().values["target"])
+
+
+def drawn_rows_score_as_such(case: Case) -> None:
+    """A metric's `of_rows` is what it computes of these rows."""
+    output = case.build()(case.features()).detach()
+    common.drawn_rows_score_as_such(case.fit(), output, case.target().values["target"])
 
 
 def rules_join(case: Case) -> None:
@@ -206,14 +228,10 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     answers_are_plain_and_one_per_row,
     an_untrained_head_answers_the_prior,
     metrics_are_as_declared,
+    certain_outputs_are_perfect,
+    the_trivial_answer_knows_no_input,
+    drawn_rows_score_as_such,
     rules_join,
     unknown_rules_are_refused,
     state_dict_is_all,
 )
-
-
-def _filled(value: Tensor, rows: Tensor, filler: float) -> Tensor:
-    """The tensor with the rows overwritten; whole numbers, which have no NaN, get -7."""
-    filled = value.clone()
-    filled[rows] = filler if value.is_floating_point() else -7
-    return filled

@@ -40,7 +40,7 @@ class Position:
     log_bytes: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     loss_sums: dict[str, float] = field(default_factory=dict)
-    loss_counts: dict[str, int] = field(default_factory=dict)
+    loss_counts: dict[str, float] = field(default_factory=dict)
     compared_at: str = ""
     relations: Sums = field(default_factory=dict)
     epoch_relations: Sums = field(default_factory=dict)

@@ -3,35 +3,63 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from motet.balance import Witness
 from motet.core.flow import Cells, LossTerm, Tokens
 from motet.model.network import Decision, Network
 from motet.training.device import autocast
+from motet.training.processes import labels_in
 
 JOINT = ""
 """The name of the joint decision's own term among those of a task."""
 
 
 def task_terms(
-    network: Network, decisions: Mapping[str, Decision], targets: Mapping[str, Cells], *, labelled: Sequence[str]
+    network: Network,
+    decisions: Mapping[str, Decision],
+    targets: Mapping[str, Cells],
+    *,
+    labelled: Sequence[str],
+    row_weights: Float[Tensor, "B"] | None = None,
 ) -> dict[str, dict[str, LossTerm]]:
     """The terms of each `labelled` task: the joint decision's own, `fusion.auxiliary` times each stream's, the rule's.
 
     Of all but the rule's the count is that of the task's labelled rows, so that a stream absent from many counts less.
+    Of a task that reads parts there is the first alone: a row whose input was taken away has no loss, but counts.
     """
     terms: dict[str, dict[str, LossTerm]] = {}
     weight = network.fusion.auxiliary
     for task in labelled:
-        rule, target, decision = network.rules[task], targets[task], decisions[task]
-        count = target.present.sum()
-        terms[task] = {JOINT: LossTerm(rule.loss(decision.output.float(), target).sum(), count)}
+        target, decision = targets[task], decisions.get(task)
+        count = labels_in(target, row_weights)
+        if task not in network.rules:
+            terms[task] = {JOINT: LossTerm(_of_parts(network, task, decision, target, row_weights), count)}
+            continue
+        assert decision is not None
+        rule = network.rules[task]
+        terms[task] = {JOINT: LossTerm(_sum(rule.loss(decision.output.float(), target), row_weights), count)}
         for stream, opinion in decision.opinions.items() if weight else ():
             own = Cells(target.values, target.present & opinion.present)
-            terms[task][stream] = LossTerm(weight * rule.loss(opinion.output.float(), own).sum(), count)
+            terms[task][stream] = LossTerm(weight * _sum(rule.loss(opinion.output.float(), own), row_weights), count)
         terms[task] |= rule.terms(decision.opinions, target)
     return terms
+
+
+def _of_parts(
+    network: Network, task: str, decision: Decision | None, target: Cells, row_weights: Tensor | None
+) -> Tensor:
+    """The sum of the losses of the rows that were looked at; where there are none, a zero that moves nothing."""
+    if decision is None:
+        return torch.zeros((), device=target.present.device, requires_grad=True)
+    assert decision.rows is not None
+    losses = network.loss(task, decision.output.float(), target.rows(decision.rows))
+    return _sum(losses, None if row_weights is None else row_weights[decision.rows])
+
+
+def _sum(losses: Tensor, row_weights: Tensor | None) -> Tensor:
+    return losses.sum() if row_weights is None else (losses * row_weights).sum()
 
 
 def beside_joint(parts: Mapping[str, Mapping[str, LossTerm]], shares: Mapping[str, float]) -> dict[str, Tensor]:
@@ -87,7 +115,7 @@ def _alone(
     def losses(names: frozenset[str]) -> dict[str, Tensor]:
         shown = network.without(tokens, [name for name in tokens if name not in names])
         with autocast(keys.device, precision):
-            decisions = network.decide(shown, keys)
+            decisions = network.decide(shown, keys, {})
         return {task: network.rules[task].loss(decisions[task].output.float(), targets[task]) for task in tasks}
 
     return losses

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from motet.core.flow import Batch, LossTerm
+from motet.core.flow import Batch, Cells, LossTerm
 from motet.core.together import Together
 from motet.training.sharding import is_divided
 
@@ -18,13 +18,21 @@ Terms = Mapping[str, Mapping[str, LossTerm]]
 
 def label_counts(
     batches: Sequence[Batch], tasks: Sequence[str], together: Together
-) -> tuple[list[dict[str, int]], list[int]]:
-    """How many labels each task has in each batch, over all processes, and how many rows each batch has."""
-    own = [[int(batch.targets[task].present.sum()) for task in tasks] for batch in batches]
+) -> tuple[list[dict[str, float]], list[int]]:
+    """How many labels each task has in each batch, over all processes, and how many rows each batch has.
+
+    Where rows weigh differently each label counts as much as its row does.
+    """
+    own = [[float(labels_in(batch.targets[task], batch.weights)) for task in tasks] for batch in batches]
     rows = [0 if batch.filler else len(batch.rows) for batch in batches]
     found = torch.tensor([[*counts, num] for counts, num in zip(own, rows, strict=True)], dtype=torch.float64)
-    whole = [[int(number) for number in row] for row in together.summed(found).tolist()]
-    return [dict(zip(tasks, row[:-1], strict=True)) for row in whole], [row[-1] for row in whole]
+    whole = together.summed(found).tolist()
+    return [dict(zip(tasks, row[:-1], strict=True)) for row in whole], [int(row[-1]) for row in whole]
+
+
+def labels_in(target: Cells, row_weights: Tensor | None) -> Tensor:
+    """How many rows are labelled; each counts as much as it weighs."""
+    return target.present.sum() if row_weights is None else (target.present * row_weights).sum()
 
 
 def over_all(parts: Terms, together: Together) -> dict[str, dict[str, LossTerm]]:

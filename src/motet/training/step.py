@@ -33,7 +33,7 @@ class StepResult:
     """
 
     losses: dict[str, float]
-    counts: dict[str, int]
+    counts: dict[str, float]
     terms: dict[str, float]
     factors: dict[str, float]
     weights: dict[str, float]
@@ -65,8 +65,8 @@ def train_step(
     Of several processes (`junction.together`) each brings batches of its own, as many as the others.
     """
     together = network.junction.together
-    labels, rows = label_counts(batches, list(network.heads), together)
-    counts = {task: count for task in network.heads if (count := sum(own[task] for own in labels))}
+    labels, rows = label_counts(batches, sorted(network.tasks), together)
+    counts = {task: count for task in sorted(network.tasks) if (count := sum(own[task] for own in labels))}
     losses, terms = dict.fromkeys(counts, 0.0), dict[str, float]()
     optimizer.zero_grad(set_to_none=True)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -77,15 +77,17 @@ def train_step(
         keys = keys_of(batch.rows, seed, "step", step)
         with autocast(batch.rows.device, precision):
             tokens = network.encode(batch.inputs, keys, progress=progress)
-            decisions = network.decide(tokens, keys)
+            decisions = network.decide(tokens, keys, batch.targets)
         ran |= had_rows(tokens) if divided else set()
-        parts = over_all(task_terms(network, decisions, batch.targets, labelled=list(shares)), together)
+        parts = task_terms(network, decisions, batch.targets, labelled=list(shares), row_weights=batch.weights)
+        parts = over_all(parts, together)
         means = _means(parts)
         # A penalty may be a mean over the rows of its batch; one that is not counts once in all just as well.
         added = {name: omega * (rows[number] / max(1, sum(rows))) for name, omega in _penalties(network).items()}
         total = _total(network, means, {task: priorities[task] * share for task, share in shares.items()})
         if total is not None and network.throttle.uses_singles:
-            scale = {task: weight / own[task] for task, weight in _weights(total, means).items()}
+            weighed = _weights(total, {task: means[task] for task in network.heads if task in means})
+            scale = {task: weight / own[task] for task, weight in weighed.items()}
             seen = witness(network, tokens, decisions, batch.targets, scale=scale, keys=keys, precision=precision)
             added |= network.throttle.terms(seen)
         if total is not None:
@@ -118,8 +120,8 @@ def train_step(
 def _again(
     network: Network,
     batches: Sequence[Batch],
-    labels: Sequence[Mapping[str, int]],
-    counts: Mapping[str, int],
+    labels: Sequence[Mapping[str, float]],
+    counts: Mapping[str, float],
     *,
     seed: int,
     step: int,
@@ -132,8 +134,8 @@ def _again(
         keys = keys_of(batch.rows, seed, "step", step)
         shares = {task: own[task] / count for task, count in counts.items() if own[task]}
         with autocast(batch.rows.device, precision):
-            decisions = network.decide(network.encode(batch.inputs, keys, progress=progress), keys)
-        parts = task_terms(network, decisions, batch.targets, labelled=list(shares))
+            decisions = network(batch.inputs, keys, batch.targets, progress=progress)
+        parts = task_terms(network, decisions, batch.targets, labelled=list(shares), row_weights=batch.weights)
         parts = over_all(parts, network.junction.together)
         _add(losses, {task: mean * shares[task] for task, mean in _means(parts).items()})
     return losses

@@ -6,7 +6,7 @@ Shapes: S samples, F frames, B bins of the Fourier transform, M mel bands.
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Complex128, Float32, Float64
 
 FLOOR = 1e-6  # added to the power before the logarithm: silence is -13.8, not minus infinity
 
@@ -24,13 +24,35 @@ def log_mel(
     >>> log_mel(np.zeros(800, dtype=np.float32), rate=8000, window=200, hop=80, mels=40).shape
     (8, 40)
     """
+    power = np.abs(spectrum(samples, window=window, hop=hop)) ** 2 / np.sum(hann(window) ** 2)
+    filters = mel_filters(rate=rate, length=transform_length(window), mels=mels)
+    bands: np.ndarray = np.log(FLOOR + power @ filters.T)
+    return bands.astype(np.float32)
+
+
+def spectrum(samples: np.ndarray, *, window: int, hop: int) -> Complex128[np.ndarray, "F B"]:
+    """`rfft(h * x_f)` for each frame x_f, the short-time Fourier transform `log_mel` is made of.
+
+    >>> spectrum(np.zeros(800), window=200, hop=80).shape
+    (8, 129)
+    """
     samples = np.pad(samples, (0, max(0, window - len(samples))))
     frames = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop]
-    hann = np.hanning(window + 1)[:-1]
-    length = 1 << (window - 1).bit_length()
-    power = np.abs(np.fft.rfft(frames * hann, n=length, axis=1)) ** 2 / np.sum(hann**2)
-    bands: np.ndarray = np.log(FLOOR + power @ mel_filters(rate=rate, length=length, mels=mels).T)
-    return bands.astype(np.float32)
+    return np.fft.rfft(frames * hann(window), n=transform_length(window), axis=1)
+
+
+def hann(window: int) -> Float64[np.ndarray, "window"]:
+    """The periodic Hann window, `sin(pi n / window)^2` for n = 0 .. window - 1."""
+    return np.hanning(window + 1)[:-1]
+
+
+def transform_length(window: int) -> int:
+    """The next power of two.
+
+    >>> transform_length(200), transform_length(256)
+    (256, 256)
+    """
+    return 1 << (window - 1).bit_length()
 
 
 @lru_cache(maxsize=32)

@@ -1,0 +1,86 @@
+"""Inputs and tasks as the user wrote them -> the same with every column written out, and what tasks ask of inputs."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from motet.core.checks import did_you_mean
+from motet.core.errors import SpecError
+from motet.data import Table
+from motet.inputs.base import InputSpec
+from motet.model.columns import column_names, explicit, named_columns
+from motet.tasks.base import TaskSpec
+from motet.tasks.part import PartTask
+
+S = TypeVar("S", InputSpec, TaskSpec)
+
+
+def with_columns(
+    inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec], table: Table
+) -> tuple[dict[str, InputSpec], dict[str, TaskSpec]]:
+    """Every input and task with the columns it reads, and every task with the inputs it reads.
+
+    Raises `SpecError` for a column or an input that is not there, and for an input that is not as a task needs it.
+    """
+    found = {name: _with_columns("inputs", name, one, table) for name, one in inputs.items()}
+    jobs = {name: _with_labels(name, one, found, table) for name, one in tasks.items()}
+    for name, job in jobs.items():
+        if isinstance(job, PartTask):
+            asked = [other for one in job.reads for other in _alike(one, found)]
+            found |= {other: _as_asked(other, found[other], name, job) for other in asked}
+    return found, jobs
+
+
+def _with_columns(room: str, name: str, spec: S, table: Table) -> S:
+    names = column_names(name, spec, table.column_names, where=f"{room}.{name}")
+    return spec.model_copy(update=explicit(spec, names))
+
+
+def _with_labels(name: str, spec: TaskSpec, inputs: Mapping[str, InputSpec], table: Table) -> TaskSpec:
+    """The task with the inputs it reads and the columns of its labels written out."""
+    if isinstance(spec, PartTask):
+        try:
+            spec = spec.reading({one: its.kind for one, its in inputs.items()})
+        except SpecError as error:
+            raise SpecError(f"tasks.{name}: {error}") from None
+        if spec.label_from is not None:
+            return spec
+    spec = _with_columns("tasks", name, spec, table)
+    for field in spec.beside:
+        column = getattr(spec, field)
+        if column is not None and column not in table.column_names:
+            hint = did_you_mean(column, table.column_names)
+            raise SpecError(f"tasks.{name}.{field}: the table has no column {column!r}{hint}")
+    return spec
+
+
+def check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec], *, id_column: str | None) -> None:
+    """A column that is both given and asked for would teach nothing but itself."""
+    owner = {column: name for name, one in inputs.items() for column in one.columns or (one.column or name,)}
+    for task, job in tasks.items():
+        read_as_input = isinstance(job, PartTask) and job.label_from is not None
+        for column in () if read_as_input else named_columns(task, job):
+            if column in owner and column != job.batched_by:
+                raise SpecError(
+                    f"tasks.{task}: column {column!r} is also read by inputs.{owner[column]}; "
+                    "a model that sees the answer learns nothing: take it out of one of them"
+                )
+    for task in tasks:
+        if task in ("row", id_column):
+            raise SpecError(f"tasks.{task}: the predictions name each row in a column of that name; rename the task")
+    both = sorted(set(inputs) & set(tasks))
+    if both:
+        raise SpecError(f"tasks.{both[0]}: an input has the same name; rename one of them and set its `column`")
+
+
+def _alike(name: str, inputs: Mapping[str, InputSpec]) -> list[str]:
+    """The inputs that have one encoder with this one."""
+    owner = inputs[name].share or name
+    return [other for other, spec in inputs.items() if (spec.share or other) == owner]
+
+
+def _as_asked(name: str, spec: InputSpec, task: str, job: PartTask) -> InputSpec:
+    for field, wanted in job.asks.items():
+        found = getattr(spec, field)
+        if field in spec.model_fields_set and found not in ("auto", wanted):
+            raise SpecError(f"inputs.{name}.{field}: found {found!r}, but tasks.{task} needs {wanted!r} to read it")
+    return spec.model_copy(update=dict(job.asks))
