@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
-from worlds import CLOSE, ONE_ROOM, World, chosen, full_world, nan_cells, taken, variants
+from worlds import CLOSE, ONE_ROOM, ROW_TASKS, World, chosen, full_world, nan_cells, taken, variants
 
 from motet.core.flow import Cells
 from motet.model import Network
@@ -66,7 +66,7 @@ def assert_same(graph: Any, network: Network, batch: Mapping[str, Cells]) -> Non
 
 @pytest.mark.parametrize("kind", FUSIONS)
 def test_every_fusion(kind: str) -> None:
-    jobs = sorted(ROOMS["tasks"]) if kind.startswith("late") else ["binary"]
+    jobs = ROW_TASKS if kind.startswith("late") else ["binary"]
     world = taken(some(rooms=PLAIN | {"fusion": FUSIONS[kind]}, tasks=jobs))
     network = world.network()
     graph = export(network, world.batch([0, 4, 1])).module()
