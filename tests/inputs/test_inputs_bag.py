@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import motet
 from motet.api import Run
 from motet.core.errors import CellError, DataError, SpecError
-from motet.core.flow import Cells, Tokens
+from motet.core.flow import Cells, Place, Tokens
 from motet.core.seed import generator
 from motet.data import BadCells, cells_of, present_cells, read_cells, read_table
 from motet.inputs import Encoder, Image
@@ -288,7 +288,7 @@ def test_a_bad_picture_of_a_list_is_named_by_its_place(folder: Path, cell: Any) 
 
 def test_fitting_passes_over_a_bad_path_and_not_its_bag(folder: Path) -> None:
     table = read_table([{"a": "1.png", "b": "7.png"}, {"a": "8.png", "b": "9.png"}], folder=folder)
-    (bag,) = present_cells(table, ("a", "b"), np.arange(2), media=True, separator="|")
+    (bag,) = present_cells(table, Place(("a", "b"), media=True, separator="|"), np.arange(2))
     assert bag == (folder.resolve() / "1.png",)
 
 

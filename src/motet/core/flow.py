@@ -132,6 +132,16 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where the cells of an input or a task are; the fields are those of `Column`."""
+
+    names: tuple[str, ...]
+    media: bool = False
+    missing: tuple[str, ...] = ()
+    separator: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """One input or task as the data room sees it.
 
@@ -139,7 +149,8 @@ class Column:
     bytes. `missing`: further spellings of an absent cell, beside the empty one. `separator`: a row may have several
     media, in as many columns, in a list, or as text divided by it; the cell is then the tuple of those that are there.
     `varies_as`: another column whose random variations it follows, as a mask is mirrored with its picture. `needs`:
-    inputs without which a row's cell here is worth nothing: the cell then counts as absent.
+    inputs without which a row's cell here is worth nothing: the cell then counts as absent. `beside`: another cell of
+    the row that is read along, so that the reader gets a pair, where both are there.
     """
 
     names: tuple[str, ...]
@@ -149,3 +160,4 @@ class Column:
     separator: str | None = None
     varies_as: str | None = None
     needs: tuple[str, ...] = ()
+    beside: Place | None = None

@@ -1,6 +1,6 @@
 """The data room: tables, their split, and batches whose content depends on seed, epoch and row alone."""
 
-from motet.data.cells import present_cells
+from motet.data.cells import cells_as_read, present_cells
 from motet.data.dataset import Dataset, rows_to_batch
 from motet.data.leakage import leakage
 from motet.data.load import load_data
@@ -31,6 +31,7 @@ __all__ = [
     "Splits",
     "Store",
     "Table",
+    "cells_as_read",
     "cells_of",
     "concat_tables",
     "determines",

@@ -1,6 +1,6 @@
 """One column's cells -> items: the only place where a reader meets a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from motet.core.errors import CellError
-from motet.core.flow import Column
+from motet.core.flow import Column, Place
 from motet.data.paths import Fence
 from motet.data.problems import Problem, shown
 from motet.data.several import Several, cells_of, resolved
@@ -26,6 +26,13 @@ class Read(NamedTuple):
     problems: tuple[Problem, ...] = ()
 
 
+class Pair(NamedTuple):
+    """A raw cell and the one beside it."""
+
+    cell: object
+    other: object
+
+
 @dataclass(frozen=True)
 class CellReader:
     """Reads the cells of one named column of one table. `read` does not depend on chance, so repeats are remembered."""
@@ -37,9 +44,8 @@ class CellReader:
     _items: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def cells(self, rows: np.ndarray) -> list[object | None]:
-        """The raw cells of these rows; None where absent."""
-        column = self.column
-        return cells_of(self.table, column.names, rows=rows, missing=column.missing, separator=column.separator)
+        """The raw cells of these rows, or pairs where a column has another beside it; None where absent."""
+        return _raw(self.table, self.column, rows, beside=self.column.beside)
 
     def read(self, cell: object, row: int) -> Read:
         """Read a present cell; of several media in one row each that is bad is left out. Nothing a reader raises gets
@@ -49,7 +55,7 @@ class CellReader:
             return Read(known)
         try:
             media = self.column.media
-            item = self.column.reader.read(resolved(cell, self.fence, self.table.folder(row)) if media else cell)
+            item = self.column.reader.read(self._resolved(cell, row))
         except CellError as error:
             if isinstance(cell, Several) and error.place is not None:
                 return self._read_rest(cell, row, str(error), error.place)
@@ -59,6 +65,11 @@ class CellReader:
         if not media and isinstance(cell, str) and self._worth_remembering(cell):
             self._items[cell] = item
         return Read(item)
+
+    def _resolved(self, cell: object, row: int) -> object:
+        """The cell as its reader gets it."""
+        column, folder = self.column, self.table.folder(row)
+        return _found_in(cell, self.fence, folder, media=column.media, beside=column.beside)
 
     def _read_rest(self, cell: Several, row: int, reason: str, place: int) -> Read:
         bad = self._problem(cell.parts[place], row, reason, cell.labels[place])
@@ -70,6 +81,7 @@ class CellReader:
         return len(cell) <= _LONGEST_REMEMBERED and len(self._items) < _REMEMBERED_ITEMS
 
     def _refused(self, cell: object, row: int, reason: str) -> Read:
+        cell = cell.cell if isinstance(cell, Pair) else cell
         whole = list(cell.parts) if isinstance(cell, Several) else cell
         return Read(None, (self._problem(whole, row, reason, ",".join(self.column.names)),))
 
@@ -79,31 +91,47 @@ class CellReader:
 
 
 def present_cells(
-    table: Table,
-    names: Sequence[str],
-    rows: np.ndarray,
-    *,
-    media: bool = False,
-    missing: Sequence[str] = (),
-    separator: str | None = None,
-    root: Path | None = None,
+    table: Table, place: Place, rows: np.ndarray, *, root: Path | None = None, beside: Place | None = None
 ) -> Iterator[object]:
     """The present cells of these rows as a reader's `read` gets them, for fitting; not what the fence refuses."""
+    for cell in cells_as_read(table, place, rows, root=root, beside=beside):
+        if cell is not None:
+            yield cell
+
+
+def cells_as_read(
+    table: Table, place: Place, rows: np.ndarray, *, root: Path | None = None, beside: Place | None = None
+) -> Iterator[object | None]:
+    """For each of these rows its cell as a reader gets it; None where it is absent, or the fence refuses it."""
     fence = Fence(root)
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         part = rows[start : start + _ROWS_AT_ONCE]
-        cells = cells_of(table, names, rows=part, missing=missing, separator=separator)
-        for cell, row in zip(cells, part.tolist(), strict=True):
-            found = _found(cell, fence, table.folder(row)) if media and cell is not None else cell
-            if found is not None:
-                yield found
+        for cell, row in zip(_raw(table, place, part, beside=beside), part.tolist(), strict=True):
+            yield cell if cell is None else _found(cell, fence, table.folder(row), media=place.media, beside=beside)
 
 
-def _found(cell: object, fence: Fence, folder: Path) -> object | None:
-    """A media cell as its reader gets it, without what the fence refuses; None where nothing is left."""
+def _raw(table: Table, place: Place | Column, rows: np.ndarray, *, beside: Place | None) -> list[object | None]:
+    cells = cells_of(table, place.names, rows=rows, missing=place.missing, separator=place.separator)
+    if beside is None:
+        return cells
+    others = _raw(table, beside, rows, beside=None)
+    pairs = zip(cells, others, strict=True)
+    return [None if cell is None or other is None else Pair(cell, other) for cell, other in pairs]
+
+
+def _found_in(cell: object, fence: Fence, folder: Path, *, media: bool, beside: Place | None) -> object:
+    """A raw cell as its reader gets it; raises `CellError` for a path that leads outside or nowhere."""
+    if beside is not None and isinstance(cell, Pair):
+        own = _found_in(cell.cell, fence, folder, media=media, beside=None)
+        return own, _found_in(cell.other, fence, folder, media=beside.media, beside=None)
+    return resolved(cell, fence, folder) if media else cell
+
+
+def _found(cell: object, fence: Fence, folder: Path, *, media: bool, beside: Place | None) -> object | None:
+    """A cell as its reader gets it, without what the fence refuses; None where nothing is left."""
     try:
-        return resolved(cell, fence, folder)
+        return _found_in(cell, fence, folder, media=media, beside=beside)
     except CellError as error:
         if not isinstance(cell, Several) or error.place is None or len(cell.parts) == 1:
             return None
-        return _found(cell.without(error.place), fence, folder)
+        return _found(cell.without(error.place), fence, folder, media=media, beside=beside)

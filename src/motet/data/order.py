@@ -12,6 +12,10 @@ class Order:
     `seed` None keeps the rows in their own order, for evaluation. With `weights`, one per row, an epoch draws as many
     rows as there are, each time any of them in proportion to its weight: some come twice, some wait for another epoch.
 
+    With `groups`, the number of each row's group, an epoch shuffles the groups and the rows inside each, so that the
+    rows of a group are neighbours. Batches are as long as ever, so the first and the last group of one may be cut,
+    elsewhere in each epoch. Groups and weights exclude each other.
+
     Of `count` processes each takes the rows of one `rank`: in every batch the rank-th and each count-th after it. Where
     that leaves it none, it gets the batch's first row, and `idle` says so.
 
@@ -26,14 +30,17 @@ class Order:
         batch_size: int,
         seed: int | None,
         weights: Float64[np.ndarray, "rows"] | None = None,
+        groups: Int64[np.ndarray, "rows"] | None = None,
         rank: int = 0,
         count: int = 1,
     ) -> None:
+        assert weights is None or groups is None, "rows drawn one by one do not stay together"
         self.rows = np.arange(rows) if isinstance(rows, int) else np.asarray(rows, dtype=np.int64)
         self.batch_size = batch_size
         self._seed = seed
         self._rank, self._count = rank, count
         self._share = None if weights is None else weights / weights.sum()
+        self._group = None if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
 
     def __len__(self) -> int:
         """How many batches an epoch has."""
@@ -43,16 +50,23 @@ class Order:
         """The batches of one epoch."""
         rows = self.rows
         if self._seed is not None:
-            chance = seeds.generator(self._seed, "order", epoch)
-            if self._share is None:
-                rows = rows[chance.permutation(len(rows))]
-            else:
-                rows = rows[chance.choice(len(rows), size=len(rows), p=self._share)]
+            rows = rows[self._drawn(seeds.generator(self._seed, "order", epoch))]
         return [self._own(rows[start : start + self.batch_size]) for start in range(0, len(rows), self.batch_size)]
 
     def idle(self, position: int) -> bool:
         """Whether the batch at this position of an epoch has no row for this process."""
         return min(self.batch_size, len(self.rows) - position * self.batch_size) <= self._rank
+
+    def _drawn(self, chance: np.random.Generator) -> Int64[np.ndarray, "rows"]:
+        """The places of the rows of an epoch, one after the other."""
+        num_rows = len(self.rows)
+        if self._share is not None:
+            return chance.choice(num_rows, size=num_rows, p=self._share)
+        places = chance.permutation(num_rows)
+        if self._group is None or not num_rows:
+            return places
+        turn = chance.permutation(int(self._group.max()) + 1)  # of each group
+        return places[np.argsort(turn[self._group[places]], kind="stable")]
 
     def _own(self, batch: Int64[np.ndarray, "B"]) -> Int64[np.ndarray, "B"]:
         own = batch[self._rank :: self._count]

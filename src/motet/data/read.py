@@ -17,7 +17,7 @@ from motet.data.cache import forget, remember
 from motet.data.csv import csv_batches
 from motet.data.memory import arrow_of_memory
 from motet.data.rows import jsonl_batches
-from motet.data.spec import IN_MEMORY
+from motet.data.sources import IN_MEMORY, TableSpec, as_given, is_several, tables_of
 from motet.data.table import Part, Table, concat_tables
 
 _Batches = Callable[[Path, str], Iterable[pa.RecordBatch]]

@@ -27,7 +27,7 @@ _KIND = "items"
 def key(cells: CellReader, rows: np.ndarray) -> str | None:
     """The name under which this column is remembered; None when the reader can not be told from another."""
     dump = getattr(cells.column.reader, "model_dump_json", None)
-    if dump is None:
+    if dump is None or cells.column.beside is not None:
         return None
     kind = type(cells.column.reader)
     digest = hashlib.blake2b(digest_size=16)

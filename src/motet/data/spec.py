@@ -1,32 +1,37 @@
-"""What the user says about the data: which tables, and which of their rows train, validate and test."""
+"""What the user says about the data: which tables, which of their rows train, validate and test, and how often."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from motet.core.component import Frozen
+from motet.data.sources import TableSpec, as_given, is_several, written
 
-IN_MEMORY = "<table in memory>"
 
 
-def _fraction_or_table(value: Any) -> Any:
+def _training(value: Any) -> Any:
+    return as_given(value)
+
+
+def _held_out(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("expected a fraction, a table or null")
-    if isinstance(value, (int, float)) and not 0 < value < 1:
-        raise ValueError(f"expected a fraction between 0 and 1, or a table; found {value}")
-    return value
-
-
-def _written(value: Any) -> Any:
-    if value is None or isinstance(value, (str, float)):
+    if isinstance(value, (int, float)):
+        if not 0 < value < 1:
+            raise ValueError(f"expected a fraction between 0 and 1, or a table; found {value}")
         return value
-    if isinstance(value, (list, tuple)) and value and all(isinstance(part, str) for part in value):
-        return list(value)
-    return str(value) if hasattr(value, "__fspath__") else IN_MEMORY
+    given = as_given(value)
+    for one in given if is_several(given) else [given]:
+        for field in ("weight", "split"):
+            if isinstance(one, TableSpec) and field in one.model_fields_set and getattr(one, field) not in (1.0, None):
+                raise ValueError(f"a table of held-out rows has no `{field}`: all of its rows are held out, none is trained on")
+    return given
 
 
-TableSource = Annotated[Any, PlainSerializer(_written)]
-HeldOut = Annotated[Any, BeforeValidator(_fraction_or_table), PlainSerializer(_written)]
+Temperature = Annotated[float, Field(gt=0)]
+Shares = Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+TableSource = Annotated[Any, BeforeValidator(_training), PlainSerializer(written)]
+HeldOut = Annotated[Any, BeforeValidator(_held_out), PlainSerializer(written)]
 
 
 class DataSpec(Frozen):
@@ -37,20 +42,37 @@ class DataSpec(Frozen):
     """
 
     train: TableSource = Field(
-        description="The table with the training rows: a path, or from Python a table in memory."
+        description="The table with the training rows: a path, from Python a table in memory, a mapping that says more "
+        "of a table, or a list of these. A table that lacks a column lacks that input, or the labels of that task."
     )
     valid: HeldOut = Field(
-        default=0.1, description="The validation rows: a fraction of the training rows, a table, or null."
+        default=0.1,
+        description="The validation rows: a fraction of the training rows, of each table its own; a table or a list of "
+        "them; or null.",
     )
-    test: HeldOut = Field(default=None, description="The test rows: a fraction of the training rows, a table, or null.")
+    test: HeldOut = Field(default=None, description="The test rows, in the same ways.")
     split: str | None = Field(
         default=None,
-        description="The column that says train, valid (val, validation, dev) or test; beats the fractions.",
+        description="The column that says train, valid (val, validation, dev) or test; beats the fractions in the "
+        "tables that have it.",
     )
     group: str | None = Field(
         default=None, description="The column whose equal values must stay on one side of the split."
     )
     id: str | None = Field(default=None, description="The column that names a row in the predictions.")
+    weight: str | None = Field(
+        default=None,
+        description="The column that says how much a row counts in the losses: numbers from 0 on; an absent cell is 1. "
+        "They are divided by their mean over the training rows.",
+    )
+    sampling: Literal["size", "equal"] | Temperature | Shares = Field(
+        default="size",
+        description="How often each table's rows are drawn in training: size: every row once an epoch; equal: as many "
+        "of each table; a temperature T: in proportion to rows^(1/T); or a number for each table, by name.",
+    )
+    resample: str | None = Field(
+        default=None, description="The task of classes whose classes are drawn equally often in training."
+    )
     root: str | None = Field(
         default=None, description="The folder every media path must stay inside; the table's own folder when left out."
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from motet.core.checks import did_you_mean
 from motet.core.errors import SpecError
-from motet.core.flow import Column
+from motet.core.flow import Column, Place
 from motet.inputs.base import InputSpec, Preparation
 from motet.tasks.base import Codec, TaskSpec
 from motet.tasks.part import PartTask
@@ -57,18 +57,25 @@ def input_columns(inputs: Mapping[str, tuple[InputSpec, Preparation]]) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Where the labels of a task are; the fields are those of `Column`."""
+    """Where the labels of a task are, and what else `Column` says of them."""
 
-    names: tuple[str, ...]
-    media: bool
-    missing: tuple[str, ...]
-    separator: str | None = None
+    place: Place
     varies_as: str | None = None
     needs: tuple[str, ...] = ()
+    beside: Place | None = None
 
     def read_by(self, codec: Codec) -> Column:
         """As the data room reads them."""
-        return Column(self.names, codec, self.media, self.missing, self.separator, self.varies_as, self.needs)
+        return Column(
+            self.place.names,
+            codec,
+            media=self.place.media,
+            missing=self.place.missing,
+            separator=self.place.separator,
+            varies_as=self.varies_as,
+            needs=self.needs,
+            beside=self.beside,
+        )
 
 
 def task_columns(tasks: Mapping[str, tuple[TaskSpec, Codec]], inputs: Mapping[str, InputSpec]) -> dict[str, Column]:
@@ -78,15 +85,20 @@ def task_columns(tasks: Mapping[str, tuple[TaskSpec, Codec]], inputs: Mapping[st
 
 def labels_of(name: str, spec: TaskSpec, inputs: Mapping[str, InputSpec]) -> Labels:
     """The columns of a resolved task's labels: its own, or those of the input whose cells are its labels."""
+    own = Place(named_columns(name, spec), spec.media, spec.missing)
     if not isinstance(spec, PartTask):
-        return Labels(named_columns(name, spec), spec.media, spec.missing)
+        return Labels(own)
+    first = spec.reads[0] if spec.label_from is None else spec.reads[spec.label_from]
+    source = input_place(first, inputs[first])
     needs = spec.reads if spec.needs_all else ()
-    if spec.label_from is None:
-        varies_as = spec.reads[0] if spec.reads else None
-        return Labels(named_columns(name, spec), spec.media, spec.missing, varies_as=varies_as, needs=needs)
-    source = spec.reads[spec.label_from]
-    one = inputs[source]
-    return Labels(named_columns(source, one), one.media, one.missing, one.divider, varies_as=source, needs=needs)
+    if spec.label_from is not None:
+        return Labels(source, varies_as=first, needs=needs)
+    return Labels(own, varies_as=first, needs=needs, beside=source if spec.beside_input else None)
+
+
+def input_place(name: str, spec: InputSpec) -> Place:
+    """Where the cells of a resolved input are."""
+    return Place(named_columns(name, spec), spec.media, spec.missing, spec.divider)
 
 
 def named_columns(name: str, spec: InputSpec | TaskSpec) -> tuple[str, ...]:

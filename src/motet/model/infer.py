@@ -10,8 +10,10 @@ from torch import Tensor
 from motet.core.flow import Batch
 from motet.model.network import Decision, Network
 from motet.tasks.base import Codec
+from motet.tasks.part import SizedCodec
 
 Said = Mapping[str, Mapping[str, Tensor]]
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,19 @@ def collect(network: Network, batches: Iterable[Batch], *, absent: Sequence[Sequ
     return [_joined(seen, parts) for parts in decided]
 
 
-def answers(codecs: Mapping[str, Codec], outputs: Mapping[str, Tensor]) -> dict[str, list[Any]]:
-    """Decoded columns: `TASK` is the answer, `TASK__probability` and the like go with it."""
+def answers(
+    codecs: Mapping[str, Codec], outputs: Mapping[str, Tensor], *, sizes: Mapping[str, Sequence[Size | None]]
+) -> dict[str, list[Any]]:
+    """Decoded columns: `TASK` is the answer, `TASK__probability` and the like go with it.
+
+    `sizes` are, for tasks that answer about the places of a picture, height and width of each row's own.
+    """
     columns: dict[str, list[Any]] = {}
     for task, codec in codecs.items():
-        for name, values in codec.decode(outputs[task]).items():
-            columns[f"{task}__{name}" if name else task] = values
+        decoded = codec.decode(outputs[task])
+        if isinstance(codec, SizedCodec):
+            decoded = codec.at_size(decoded, sizes[task])
+        columns |= {f"{task}__{name}" if name else task: values for name, values in decoded.items()}
     return columns
 
 

@@ -31,7 +31,7 @@ from motet.run.judge import batches_of, check_finite, priors
 from motet.run.prepare import Fitted, Prepared
 from motet.run.report import Report
 from motet.serving import Predictor
-from motet.serving.predictor import answer_table
+from motet.serving.answer import answer_table
 from motet.serving.write import csv_bytes
 from motet.training import Position, Progress, read_log
 
@@ -79,8 +79,14 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
         contributions=_contributions(prepared, network, rows, position),
         training=_facts(fitted, position) | {"parameters": sum(one.numel() for one in network.parameters())},
     )
-    codecs = {task: codec for task, (_, codec) in fitted.tasks.items()}
-    answered = answer_table(fitted.table, found, codecs, id_column=fitted.experiment.data.id)
+    answered = answer_table(
+        fitted.table,
+        found,
+        tasks=fitted.tasks,
+        inputs=fitted.inputs,
+        id_column=fitted.experiment.data.id,
+        root=fitted.root,
+    )
     return Evaluated(Report(report), details, csv_bytes(answered))
 
 

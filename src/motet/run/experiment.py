@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import yaml
 
 from motet.artifact import Bundle, write_bundle, write_file
@@ -16,11 +14,12 @@ from motet.core.errors import SpecError
 from motet.core.flow import Batch
 from motet.core.together import Together
 from motet.core.version import __version__
-from motet.data import Loader, Order
+from motet.data import Loader
 from motet.model import Network, collect
 from motet.run.evaluate import evaluate_run, write_report
 from motet.run.judge import batches_of, calibrate, check_finite, priors, start_from_priors, validator
 from motet.run.learner import check_learner, learner, put_together
+from motet.run.order import check_order, order_of
 from motet.run.prepare import Prepared, build, prepare
 from motet.run.report import Report
 from motet.run.tracker import tracker
@@ -72,6 +71,7 @@ def run_experiment(
     prepared = prepare(experiment, base=base, progress=progress)
     network = build(prepared.fitted)
     check_learner(experiment, network, together)
+    check_order(prepared, network)
     asked = prepared.fitted.experiment
     _claim(out, asked, resume=resume)
     prepared = ready(prepared, network)
@@ -96,6 +96,7 @@ def train_beside(experiment: Experiment, *, out: Path, base: Path, resume: bool,
     prepared = prepare(experiment, base=base, progress=Quiet())
     network = build(prepared.fitted)
     check_learner(experiment, network, together)
+    check_order(prepared, network)
     train(prepared, network, out=out, resume=resume, progress=Quiet(), together=together)
 
 
@@ -122,15 +123,7 @@ def train(
     first = together.rank == 0
     fitted, spec = prepared.fitted, prepared.fitted.experiment.training
     trained = learner(network, spec, together)
-    weights = _row_weights(prepared, network)
-    order = Order(
-        fitted.splits.train,
-        batch_size=int(spec.batch_size),
-        seed=spec.seed,
-        weights=weights,
-        rank=together.rank,
-        count=together.count,
-    )
+    order = order_of(prepared, network, rank=together.rank, count=together.count)
     baseline = priors(prepared)
     start_from_priors(trained, baseline)
 
@@ -196,15 +189,6 @@ def _write_relations(out: Path, network: Network, loop: Loop) -> None:
         found = {"tasks": list(junction.tasks), "at": junction.watch.at, "every": junction.watch.every}
         found |= Relations(loop.position.relations).document()
         write_file(out / RELATIONS, json.dumps(found, indent=1, ensure_ascii=False).encode())
-
-
-def _row_weights(prepared: Prepared, network: Network) -> np.ndarray | None:
-    """How often the throttle wants each training row, from the inputs it has."""
-    store, rows = prepared.dataset.store, prepared.fitted.splits.train
-    places = store.places(rows)
-    present = {name: torch.from_numpy(store.columns[name].present[places]) for name in sorted(prepared.fitted.inputs)}
-    weights = network.throttle.row_weights(present)
-    return None if weights is None else weights.double().numpy()
 
 
 def _calibrated(prepared: Prepared, network: Network) -> Prepared:

@@ -11,7 +11,7 @@ from motet.core.flow import Column
 from motet.data import Dataset, DataSpec, Problem, Splits, Table, leakage, load_data, present_cells, read_cells
 from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
-from motet.model.columns import Labels, input_columns, labels_of, named_columns, task_columns
+from motet.model.columns import Labels, input_columns, input_place, labels_of, task_columns
 from motet.model.share import as_owner, owners
 from motet.run.columns import check_apart, with_columns
 from motet.run.fit import fit_inputs
@@ -69,7 +69,10 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
         )
     inputs, tasks = with_columns(given, experiment.tasks, table)
     check_apart(inputs, tasks, id_column=spec.id)
-    fitted_inputs = fit_inputs(inputs, {name: _cells(name, one, table, splits, root) for name, one in inputs.items()})
+    cells = {
+        name: present_cells(table, input_place(name, one), splits.train, root=root) for name, one in inputs.items()
+    }
+    fitted_inputs = fit_inputs(inputs, cells)
     inputs = {name: one for name, (one, _) in fitted_inputs.items()}
     labels = {name: _labels(labels_of(name, job, inputs), table, splits.train, root) for name, job in tasks.items()}
     fitted_tasks = fit_tasks(tasks, labels, {name: reader for name, (_, reader) in fitted_inputs.items()})
@@ -185,25 +188,9 @@ def _all_paths(sources: Sequence[object]) -> bool:
     return bool(sources) and all(isinstance(each, str | Path) for each in sources)
 
 
-def _cells(name: str, spec: InputSpec, table: Table, splits: Splits, root: Path | None) -> Iterator[object]:
-    """What the training rows have of an input."""
-    columns = named_columns(name, spec)
-    return present_cells(
-        table, columns, splits.train, media=spec.media, missing=spec.missing, separator=spec.divider, root=root
-    )
-
-
 def _labels(labels: Labels, table: Table, rows: np.ndarray, root: Path | None) -> Iterator[object]:
     """What these rows have of a task's labels."""
-    return present_cells(
-        table,
-        labels.names,
-        rows,
-        media=labels.media,
-        missing=labels.missing,
-        separator=labels.separator,
-        root=root,
-    )
+    return present_cells(table, labels.place, rows, root=root, beside=labels.beside)
 
 
 def _strangers(

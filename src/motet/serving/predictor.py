@@ -1,6 +1,6 @@
 """A trained model that answers rows: the same path for Python, the command line and every server."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from motet.artifact import read_bundle
-from motet.core.checks import nearest, text_of
+from motet.core.checks import nearest
 from motet.core.errors import DataError
 from motet.core.flow import Batch, Column
 from motet.data import BadCells, Dataset, Table, read_cells, read_table
-from motet.model import Collected, answers, collect
+from motet.model import Collected, collect
 from motet.model.columns import input_columns, task_columns
+from motet.serving.answer import answer_table
 from motet.serving.restore import Restored, restore
-from motet.tasks.base import Codec
 
 ABSENT = "\0absent"  # no column of a file can be called so
 BATCH = 256
@@ -83,8 +83,10 @@ class Predictor:
 
     def _answered(self, table: Table, root: str | Path | None) -> pa.Table:
         collected = self.collected(table, root=root)
-        codecs = {name: codec for name, (_, codec) in self.tasks.items()}
-        return answer_table(table, collected, codecs, id_column=self.facts.get("id"))
+        fence = self.root if root is None else Path(root)
+        return answer_table(
+            table, collected, tasks=self.tasks, inputs=self.inputs, id_column=self.facts.get("id"), root=fence
+        )
 
     def _batches(self, table: Table, targets: dict[str, Column], root: str | Path | None) -> Iterator[Batch]:
         inputs = input_columns(self.inputs)
@@ -108,17 +110,6 @@ class Predictor:
         dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=0)
         for start in range(0, len(rows), BATCH):
             yield dataset.batch(rows[start : start + BATCH], epoch=None)
-
-
-def answer_table(table: Table, collected: Collected, codecs: Mapping[str, Codec], *, id_column: str | None) -> pa.Table:
-    """The decoded answers for the collected rows of a table, after a first column that names the row."""
-    rows = collected.rows.numpy()
-    if id_column in table.column_names:
-        names = {str(id_column): table.cells((str(id_column),), rows=rows)}
-    else:
-        names = {"row": [table.locate(row)[1] for row in rows.tolist()]}
-    columns = names | answers(codecs, collected.outputs)
-    return pa.table({name: _arrow(values) for name, values in columns.items()})
 
 
 def _near(column: str, spare: Sequence[str]) -> str:
@@ -164,14 +155,6 @@ def _run_root(folder: Path) -> Path | None:
         return None
     root = (yaml.safe_load(path.read_text(encoding="utf-8")).get("data") or {}).get("root")
     return None if root is None else Path(root)
-
-
-def _arrow(values: list[Any]) -> pa.Array:
-    """One type per column; labels of several types become text."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array([None if value is None else text_of(value) for value in values])
 
 
 def _like(rows: Any, table: pa.Table) -> Any:

@@ -4,9 +4,9 @@ B rows, D width of the features; T tokens of an input, d their width.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -46,6 +46,14 @@ class Reading:
         return Reading(self.features[chosen], {name: one.rows(chosen) for name, one in self.tokens.items()})
 
 
+class SizedCodec(Codec, ABC):
+    """Labels and answers about the places of a picture, all of one size inside."""
+
+    @abstractmethod
+    def at_size(self, columns: dict[str, list[Any]], sizes: Sequence[tuple[int, int] | None]) -> dict[str, list[Any]]:
+        """What `decode` gave, at the height and width of each row's own picture; None leaves an answer as it is."""
+
+
 class PartHead(nn.Module, ABC):
     """A reading -> what the loss takes, and what is answered; the two need not look alike.
 
@@ -75,7 +83,9 @@ class PartTask(TaskSpec, ABC):
     where that would give away the answer. `reads_maps`: it reads the maps of a picture's encoder. `needs_all`: it can
     say nothing of a row that lacks one of the inputs it reads; else it lacks all. `label_from`: its labels are the
     cells of the input with that number among those it reads, so that there is no column of labels. `asks`: fields of
-    the inputs it reads, and what they have to be.
+    the inputs it reads, and what they have to be. `beside_input`: a label is read together with the row's cell of the
+    first input it reads, `Codec.read((label, cell))`, to be held against it. `sized`: answers have the size of a
+    picture, see `SizedCodec`.
     """
 
     own_tokens: ClassVar[bool] = False
@@ -83,6 +93,8 @@ class PartTask(TaskSpec, ABC):
     needs_all: ClassVar[bool] = True
     label_from: ClassVar[int | None] = None
     asks: ClassVar[Mapping[str, object]] = {}
+    beside_input: ClassVar[bool] = False
+    sized: ClassVar[bool] = False
 
     @property
     @abstractmethod
