@@ -8,8 +8,8 @@ from PIL import Image
 
 from motet import media
 from motet.core.errors import DataError
+from motet.data.concat import concat_tables
 from motet.data.read import read_table
-from motet.data.table import concat_tables
 
 ROWS = [{"n": 1, "t": "x", "v": [1.0, 2.0]}, {"n": None, "t": None, "v": None}, {"n": 3, "t": "z", "v": [3.0]}]
 CELLS = {"n": [1, None, 3], "t": ["x", None, "z"], "v": [[1.0, 2.0], None, [3.0]]}

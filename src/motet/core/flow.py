@@ -139,6 +139,7 @@ class Place:
     media: bool = False
     missing: tuple[str, ...] = ()
     separator: str | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ class Column:
     `names` are columns of the table (several: the cell is the list of their values). `media`: the cell is a path or
     bytes. `missing`: further spellings of an absent cell, beside the empty one. `separator`: a row may have several
     media, in as many columns, in a list, or as text divided by it; the cell is then the tuple of those that are there.
+    `whole`: the cell of several columns is absent where one of them is, not only where all are.
     `varies_as`: another column whose random variations it follows, as a mask is mirrored with its picture. `needs`:
     inputs without which a row's cell here is worth nothing: the cell then counts as absent. `beside`: another cell of
     the row that is read along, so that the reader gets a pair, where both are there.
@@ -161,3 +163,4 @@ class Column:
     varies_as: str | None = None
     needs: tuple[str, ...] = ()
     beside: Place | None = None
+    whole: bool = False

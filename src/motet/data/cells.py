@@ -72,7 +72,10 @@ class CellReader:
         return _found_in(cell, self.fence, folder, media=column.media, beside=column.beside)
 
     def _read_rest(self, cell: Several, row: int, reason: str, place: int) -> Read:
-        bad = self._problem(cell.parts[place], row, reason, cell.labels[place])
+        label = cell.labels[place]
+        name = next(name for name in self.column.names if label == name or label.startswith(f"{name} ("))
+        own = self.table.own_name(row, name) + label.removeprefix(name)
+        bad = self._problem(cell.parts[place], row, reason, own)
         rest = cell.without(place)
         item, problems = self.read(rest, row) if rest.parts else Read(None)
         return Read(item, (bad, *problems))
@@ -83,7 +86,8 @@ class CellReader:
     def _refused(self, cell: object, row: int, reason: str) -> Read:
         cell = cell.cell if isinstance(cell, Pair) else cell
         whole = list(cell.parts) if isinstance(cell, Several) else cell
-        return Read(None, (self._problem(whole, row, reason, ",".join(self.column.names)),))
+        columns = ",".join(self.table.own_name(row, name) for name in self.column.names)
+        return Read(None, (self._problem(whole, row, reason, columns),))
 
     def _problem(self, cell: object, row: int, reason: str, column: str) -> Problem:
         file, number = self.table.locate(row)
@@ -112,6 +116,8 @@ def cells_as_read(
 
 def _raw(table: Table, place: Place | Column, rows: np.ndarray, *, beside: Place | None) -> list[object | None]:
     cells = cells_of(table, place.names, rows=rows, missing=place.missing, separator=place.separator)
+    if place.whole and len(place.names) > 1:
+        cells = [cell if isinstance(cell, list) and all(one is not None for one in cell) else None for cell in cells]
     if beside is None:
         return cells
     others = _raw(table, beside, rows, beside=None)

@@ -19,7 +19,8 @@ from motet.data.table import Table
 class Dataset:
     """Batches of a store. `inputs` and `targets` name its columns; `seed` keys the augmentation.
 
-    `weights` say how much each row of the store counts. A target whose column `needs` inputs is absent without them.
+    `weights` say how much each row of the store counts; in training a row that does not count at all has no targets. A
+    target whose column `needs` inputs is absent without them.
 
     A column that is absent in a whole batch has the same tensors as ever, all zero, in the trailing shape of the
     store's first item. A column without any item in the store has no tensors at all.
@@ -44,6 +45,8 @@ class Dataset:
         inputs = {name: self._cells(name, rows, places, epoch) for name in self._inputs}
         targets = {name: self._cells(name, rows, places, epoch) for name in self._targets}
         weights = None if self.weights is None else torch.from_numpy(self.weights[places])
+        if weights is not None and epoch is not None:
+            targets = {name: Cells(one.values, one.present & (weights > 0)) for name, one in targets.items()}
         return Batch(inputs, targets, torch.from_numpy(rows.astype(np.int64)), weights=weights)
 
     def _cells(self, name: str, rows: np.ndarray, places: np.ndarray, epoch: int | None) -> Cells:

@@ -49,9 +49,10 @@ def _check_groups(table: Table, splits: Splits, group: str) -> None:
                 continue
             where, first = seen.setdefault(text_of(cell), (part, row))
             if where != part:
+                place = f"{_place(table, row)}:{table.own_name(row, group)}"
                 raise DataError(
-                    f"{_place(table, row)}:{group}: group {cell!r} is in {part} here and in {where} at "
-                    f"{_place(table, first)}; a group must be on one side of the split"
+                    f"{place}: group {cell!r} is in {part} here and in {where} at {_place(table, first)}; "
+                    "a group must be on one side of the split"
                 )
 
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from motet import media
 from motet.core.checks import nearest
 from motet.core.errors import CellError
 
@@ -10,7 +11,8 @@ _MANY_FILES = 5_000
 
 
 class Fence:
-    """Resolves media paths; none leads out of `root`, links followed. Without a root, each table's folder is one.
+    """Resolves media paths; none leads out of `root`, links followed. Without a root, each table's folder is one. A
+    data URI is no path: it becomes the bytes that it holds.
 
     Folders are resolved once and remembered, for a table names thousands of files in one of them.
     """
@@ -21,12 +23,13 @@ class Fence:
         self._names: dict[str, list[str]] = {}
 
     def resolve(self, cell: object, folder: Path) -> object:
-        """The cell as `media` takes it: text becomes a path inside the fence, anything else stays.
+        """The cell as `media` takes it: text becomes a path inside the fence or bytes, anything else stays.
 
         Errors: `CellError` for a path that leads outside, is missing, or is no file.
         """
         if isinstance(cell, str):
-            return self._path(cell, str(folder))
+            held = media.uri_bytes(cell)
+            return self._path(cell, str(folder)) if held is None else held
         if isinstance(cell, dict) and cell.get("bytes") is None and isinstance(cell.get("path"), str):
             return {**cell, "path": self._path(cell["path"], str(folder))}
         return cell

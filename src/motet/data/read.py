@@ -5,44 +5,71 @@ than memory can be read and the next run does not parse again.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from motet.core.checks import did_you_mean
-from motet.core.errors import DataError
+from motet.core.errors import DataError, SpecError
 from motet.data.cache import forget, remember
+from motet.data.concat import concat_tables
 from motet.data.csv import csv_batches
 from motet.data.memory import arrow_of_memory
 from motet.data.rows import jsonl_batches
 from motet.data.sources import IN_MEMORY, TableSpec, as_given, is_several, tables_of
-from motet.data.table import Part, Table, concat_tables
+from motet.data.table import Part, Table
 
 _Batches = Callable[[Path, str], Iterable[pa.RecordBatch]]
 _PARSER_VERSION = "1"  # part of the name of every remembered table: a change in parsing must miss
 
 
 def read_table(source: object, *, name: str | None = None, folder: Path | None = None) -> Table:
-    """Read a table: a path, a table in memory, or a list of such, one after the other.
+    """Read a table: a path, a table in memory, a `TableSpec` or its mapping; or a list of such, one after the other.
 
     Files: .csv .tsv .tab .jsonl .ndjson .parquet .arrow .feather. In memory: pandas or polars DataFrame, pyarrow Table,
     Hugging Face Dataset, list of dicts. `name` is what errors call the table (default: the path as given); `folder` is
     where relative media paths start (default: the file's own folder, the current one for tables in memory).
-    Errors: `DataError` with file and row.
+    Errors: `DataError` with file and row; `SpecError` for a column to be renamed that is not there.
 
     >>> read_table([{"age": 3}, {"age": None}]).cells(("age",))
     [3, None]
     """
     if isinstance(source, Table):
         return source
+    source = _given(source)
+    if is_several(source):
+        return concat_tables([read_table(one, folder=folder) for one in tables_of(source)])
+    if isinstance(source, TableSpec):
+        return as_described(read_table(source.table, name=name, folder=folder), source)
     if isinstance(source, (str, Path)):
         return _read_file(Path(source), name or str(source), folder)
-    if isinstance(source, Sequence) and source and not isinstance(source[0], Mapping):
-        return concat_tables([read_table(part, folder=folder) for part in source])
     arrow = arrow_of_memory(source, name or IN_MEMORY)
     return Table(_checked(arrow, name or IN_MEMORY), (Part(name or IN_MEMORY, folder or Path.cwd(), arrow.num_rows),))
+
+
+def as_described(table: Table, given: TableSpec) -> Table:
+    """The table with its columns renamed, and parts that know what was said of it.
+
+    Errors: `SpecError` for a column that is not there, or a new name that another column has.
+    """
+    names, source = list(table.column_names), table.parts[0].name
+    for own, new in given.rename.items():
+        if own not in names:
+            raise SpecError(f"{source}: no column {own!r} to be renamed to {new!r}{did_you_mean(own, names)}")
+        if new in names and new not in given.rename:
+            raise SpecError(f"{source}: {own!r} is to be renamed to {new!r}, but there is a column {new!r} already")
+    arrow = table.arrow.rename_columns([given.rename.get(name, name) for name in names])
+    return Table(arrow, tuple(replace(part, given=given) for part in table.parts))
+
+
+def _given(source: object) -> Any:
+    try:
+        return as_given(source)
+    except ValueError as error:
+        raise SpecError(f"{IN_MEMORY}: {error}") from None
 
 
 def _read_file(path: Path, name: str, folder: Path | None) -> Table:

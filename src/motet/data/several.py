@@ -75,7 +75,7 @@ def _of_columns(cells: Any, names: Sequence[str], separator: str, missing: froze
 
 def _parts(cell: object | None, separator: str) -> Sequence[object] | None:
     """The parts of a cell that is a list, or text with separators; None where it is one medium or absent."""
-    if isinstance(cell, str) and separator in cell:
+    if isinstance(cell, str) and separator in cell and not media.is_data_uri(cell):
         return [part.strip() for part in cell.split(separator)]
     return cell if isinstance(cell, list) and media.several(cell) else None
 

@@ -2,9 +2,9 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic import Field, ValidationError, field_validator
 
@@ -66,16 +66,17 @@ def is_several(source: object) -> bool:
     return isinstance(source, list | tuple) and any(not isinstance(one, Mapping) or _describes(one) for one in source)
 
 
-def tables_of(source: Any, part: str) -> tuple[TableSpec, ...]:
+def tables_of(source: Any, part: str = "") -> tuple[TableSpec, ...]:
     """One table or several, each with a name: its file's, with so many folders before it as tell it from the others.
 
-    >>> [one.name for one in tables_of(["gum/train.csv", {"table": "meld/train.csv"}, [{"x": 1}]], "train")]
-    ['gum/train', 'meld/train', 'train table 3']
+    >>> [one.name for one in tables_of(["gum/train.csv", {"table": "meld/train.csv"}, [{"x": 1}]])]
+    ['gum/train', 'meld/train', 'table 3']
     """
     given = as_given(source)
     several = is_several(given)
     tables = [one if isinstance(one, TableSpec) else TableSpec(table=one) for one in (given if several else [given])]
-    places = [_parts(one.table, f"{part} table {n}" if several else f"{part} table") for n, one in enumerate(tables, 1)]
+    other = f"{part} table".strip()
+    places = [_parts(one.table, f"{other} {n}" if several else other) for n, one in enumerate(tables, 1)]
     depth = max(map(len, places))
     while depth > 1 and len({place[1 - depth :] for place in places}) == len(set(places)):
         depth -= 1
@@ -83,7 +84,7 @@ def tables_of(source: Any, part: str) -> tuple[TableSpec, ...]:
     return tuple(one.model_copy(update={"name": name}) for one, name in zip(tables, names, strict=True))
 
 
-def absolute(source: Any, part: str, base: Path) -> Any:
+def absolute_paths(source: Any, part: str, base: Path) -> Any:
     """The same by full paths, and every table of several by its name, so that it means the same wherever it is read."""
     given = as_given(source)
     if isinstance(given, TableSpec) or is_several(given):
@@ -97,13 +98,13 @@ def written(source: Any) -> Any:
     if source is None or isinstance(source, str | float):
         return source
     if isinstance(source, TableSpec):
-        return source.model_dump(mode="json", exclude={"table"}) | {"table": written(source.table)}
+        return {"table": written(source.table)} | source.model_dump(mode="json", exclude={"table"})
     if is_several(source):
         return [written(one) for one in source]
     return str(source) if is_path(source) else IN_MEMORY
 
 
-def is_path(source: object) -> bool:
+def is_path(source: object) -> "TypeGuard[str | os.PathLike[str]]":
     """Whether a table is named by where it is."""
     return isinstance(source, str | os.PathLike)
 

@@ -8,11 +8,6 @@ from motet.core.component import Frozen
 from motet.data.sources import TableSpec, as_given, is_several, written
 
 
-
-def _training(value: Any) -> Any:
-    return as_given(value)
-
-
 def _held_out(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("expected a fraction, a table or null")
@@ -22,15 +17,15 @@ def _held_out(value: Any) -> Any:
         return value
     given = as_given(value)
     for one in given if is_several(given) else [given]:
-        for field in ("weight", "split"):
-            if isinstance(one, TableSpec) and field in one.model_fields_set and getattr(one, field) not in (1.0, None):
-                raise ValueError(f"a table of held-out rows has no `{field}`: all of its rows are held out, none is trained on")
+        for field in ("weight", "split") if isinstance(one, TableSpec) else ():
+            if getattr(one, field) != TableSpec.model_fields[field].default:
+                raise ValueError(f"a table of held-out rows takes no `{field}`: none of its rows is trained on")
     return given
 
 
 Temperature = Annotated[float, Field(gt=0)]
 Shares = Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
-TableSource = Annotated[Any, BeforeValidator(_training), PlainSerializer(written)]
+TableSource = Annotated[Any, BeforeValidator(as_given), PlainSerializer(written)]
 HeldOut = Annotated[Any, BeforeValidator(_held_out), PlainSerializer(written)]
 
 

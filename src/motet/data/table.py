@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from motet.core.checks import text_of
-from motet.core.errors import DataError
+from motet.data.sources import TableSpec
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Part:
     """The rows of one source: its name as the user wrote it, and the folder its relative media paths start from.
 
     `first_row` is what a person who opens the file calls the first data row: 2 below a CSV header, else 1.
-    `digest` identifies the file's content; "" for a table that was in memory.
+    `digest` identifies the file's content; "" for a table that was in memory. `given` is what else was said of it.
     """
 
     name: str
@@ -29,6 +29,18 @@ class Part:
     num_rows: int
     first_row: int = 1
     digest: str = ""
+    given: TableSpec | None = None
+
+    @property
+    def table(self) -> str:
+        """What the experiment calls the table these rows belong to."""
+        return (self.given and self.given.name) or self.name
+
+    @property
+    def told(self) -> str:
+        """What its rows hold, in one line."""
+        renamed = self.given.rename if self.given else {}
+        return " ".join([self.digest, str(self.num_rows), *(f"{own!r} {name!r}" for own, name in renamed.items())])
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,26 @@ class Table:
         part, within = self._part_of(row)
         return part.name, within + part.first_row
 
+    def own_name(self, row: int, column: str) -> str:
+        """What the file of this row calls a column that was renamed."""
+        given = self._part_of(row)[0].given
+        renamed = {} if given is None else {name: own for own, name in given.rename.items()}
+        return renamed.get(column, column)
+
+    def by_part(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The places, among these rows, of those of each part."""
+        part_of = np.searchsorted(self._starts, rows, side="right") - 1
+        return [np.flatnonzero(part_of == index) for index in range(len(self.parts))]
+
+    def by_table(self, rows: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """The places, among these rows (None: all), of those of each table that has any, by its name."""
+        places = self.by_part(np.arange(self.num_rows) if rows is None else rows)
+        found: dict[str, list[np.ndarray]] = {}
+        for part, own in zip(self.parts, places, strict=True):
+            found.setdefault(part.table, []).append(own)
+        joined = {name: np.sort(np.concatenate(parts)) for name, parts in found.items()}
+        return {name: own for name, own in joined.items() if len(own)}
+
     def folder(self, row: int) -> Path:
         """The folder that relative media paths of this row start from."""
         return self._part_of(row)[0].folder
@@ -76,7 +108,7 @@ class Table:
         """A hash of everything the table holds."""
         digest = hashlib.blake2b(digest_size=16)
         if all(part.digest for part in self.parts):
-            digest.update("\n".join(f"{part.digest} {part.num_rows}" for part in self.parts).encode())
+            digest.update("\n".join(part.told for part in self.parts).encode())
         else:
             sink = pa.PythonFile(_HashingFile(digest), mode="w")
             with pa.ipc.new_stream(sink, self.arrow.schema) as writer:
@@ -108,21 +140,6 @@ class Table:
         return cells
 
 
-def concat_tables(tables: Sequence[Table]) -> Table:
-    """The rows of several tables one after the other; a column that a table lacks is absent in its rows.
-
-    A column that holds text in one table and numbers in another becomes text, as if both had been CSV.
-    """
-    if len(tables) == 1:
-        return tables[0]
-    arrows = [table.arrow for table in tables]
-    try:
-        arrow = pa.concat_tables(arrows, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        arrow = pa.concat_tables(_with_common_types(tables), promote_options="permissive")
-    return Table(arrow, tuple(part for table in tables for part in table.parts))
-
-
 def present_or_none(cell: Any, missing: frozenset[str]) -> Any:
     """The cell, or None where it is absent: empty, null, NaN, or spelt as in `missing`."""
     if cell is None or cell == "" or cell != cell:
@@ -132,29 +149,6 @@ def present_or_none(cell: Any, missing: frozenset[str]) -> Any:
     if missing and not isinstance(cell, (list, dict, bytes)) and text_of(cell) in missing:
         return None
     return cell
-
-
-def _with_common_types(tables: Sequence[Table]) -> list[pa.Table]:
-    arrows = [table.arrow for table in tables]
-    for name in dict.fromkeys(name for table in tables for name in table.column_names):
-        holders = [index for index, arrow in enumerate(arrows) if name in arrow.column_names]
-        try:
-            pa.unify_schemas([pa.schema([arrows[i].schema.field(name)]) for i in holders], promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
-            for i in holders:
-                arrows[i] = _as_text(arrows[i], name, tables[i].parts[0].name)
-    return arrows
-
-
-def _as_text(arrow: pa.Table, name: str, source: str) -> pa.Table:
-    cells = arrow.column(name).to_pylist()
-    odd = next((cell for cell in cells if isinstance(cell, (list, dict, bytes))), None)
-    if odd is not None:
-        raise DataError(
-            f"{source}: column {name!r} holds {type(odd).__name__}s here and something else in another table"
-        )
-    text = pa.array([None if cell is None else text_of(cell) for cell in cells], pa.string())
-    return arrow.set_column(arrow.column_names.index(name), name, text)
 
 
 class _HashingFile:

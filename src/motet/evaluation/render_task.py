@@ -62,7 +62,7 @@ def task_section(name: str, task: Mapping[str, Any], details: Details) -> str:
         f"<section id='{_anchor(name)}'><h2>{escape(name)}<span class='kind'>{escape(task['kind'])}</span></h2>"
         f"<p>{escape(sentence(name, task))}. {_badge(task)}</p>"
         f"<div class='card scroll'><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
-        f"<div class='charts'>{_charts(name, details)}</div>{_mistakes(details)}</section>"
+        f"{_tables(task)}<div class='charts'>{_charts(name, details)}</div>{_mistakes(details)}</section>"
     )
 
 
@@ -79,6 +79,24 @@ def _metric_row(metric: str, task: Mapping[str, Any]) -> str:
         f"<tr{' class=primary' * (metric == task['primary'])}><th scope='row'>{escape(metric_name(metric))}{arrow}</th>"
         f"<td class='number'>{figure(score['value'])}</td><td>{interval(score['low'], score['high'])}</td>"
         f"<td class='number'>{figure(base)}</td><td class='mark'>{mark}</td></tr>"
+    )
+
+
+def _tables(task: Mapping[str, Any]) -> str:
+    """The metrics on the rows of each table, where there are several."""
+    tables = task.get("tables") or {}
+    if not tables:
+        return ""
+    head = "".join(f"<th scope='col' class='number'>{escape(metric_name(metric))}</th>" for metric in task["metrics"])
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(name)}</th>"
+        + "".join(f"<td class='number'>{figure(scores[metric])}</td>" for metric in task["metrics"])
+        + "</tr>"
+        for name, scores in tables.items()
+    )
+    return (
+        "<h3>By table</h3><div class='card scroll'><table>"
+        f"<thead><tr><th scope='col'>table</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 

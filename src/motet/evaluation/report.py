@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from motet.evaluation.contribution import Contributions
@@ -11,13 +11,16 @@ from motet.evaluation.score import Score
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """One task on the scored rows; `rows` is how many of them have its label."""
+    """One task on the scored rows; `rows` is how many of them have its label, `tables` its metrics on those of each of
+    several tables.
+    """
 
     kind: str
     primary: str
     scores: Mapping[str, Score]
     baseline: Mapping[str, float]
     rows: int
+    tables: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def build_report(
@@ -65,6 +68,7 @@ def _task(result: TaskResult) -> dict[str, Any]:
     names = sorted(
         result.scores, key=lambda name: name != result.primary
     )  # stable: the primary first, then as they are
+    by_table = {table: {name: scores[name] for name in names} for table, scores in result.tables.items()}
     return {
         "kind": result.kind,
         "primary": result.primary,
@@ -72,7 +76,7 @@ def _task(result: TaskResult) -> dict[str, Any]:
         "baseline": {name: result.baseline[name] for name in names},
         "single_task": None,
         "rows": result.rows,
-    }
+    } | ({"tables": by_table} if by_table else {})
 
 
 def _contribution(name: str, contributions: Contributions | None) -> dict[str, Any]:

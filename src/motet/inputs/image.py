@@ -38,7 +38,12 @@ class ImagePreparation(Preparation):
     @property
     def varies(self) -> bool:
         """Whether pictures are shifted or mirrored in training."""
-        return self.crop > 0 or self.flip
+        return self.framing.varies
+
+    @property
+    def framing(self) -> media.Framing:
+        """How pictures are shifted and mirrored in training."""
+        return media.Framing(size=self.size, crop=self.crop, flip=self.flip)
 
     def read(self, cell: object) -> UInt8[np.ndarray, "H W C"]:
         """Decode and resize; the aspect ratio is not kept."""
@@ -46,20 +51,13 @@ class ImagePreparation(Preparation):
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Shift by up to `crop` of each side, repeating the edge, and mirror at probability 1/2 where `flip`."""
-        rows, columns = (self._shifted(side, generator) for side in self.size)
-        if self.flip and generator.random() < 0.5:
-            columns = columns[::-1]
-        return np.asarray(item[rows][:, columns])
+        return self.framing.draw(generator).between(item)
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"pixels": [n, C, H, W]}`, each channel with mean 0 and deviation 1 over the training pictures."""
         pixels = torch.from_numpy(np.stack(items)).permute(0, 3, 1, 2).to(torch.float32)
         mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.deviation))
         return {"pixels": pixels.sub_(mean).div_(deviation)}
-
-    def _shifted(self, side: int, generator: np.random.Generator) -> np.ndarray:
-        reach = round(self.crop * side)
-        return np.asarray(np.clip(np.arange(side) + generator.integers(-reach, reach + 1), 0, side - 1))
 
 
 class ImageEncoder(Encoder):

@@ -7,23 +7,35 @@ Spectrograms, and the way back from them to a sound, are here for inputs that he
 """
 
 from motet.media.audio import resample, sound, sound_rate
+from motet.media.framing import Framing, Places
 from motet.media.griffinlim import samples_of_mel
 from motet.media.mel import log_mel, mel_filters
 from motet.media.npy import array
 from motet.media.picture import image, image_size
+from motet.media.plane import plane, plane_npy, plane_png, stretched
 from motet.media.source import several
+from motet.media.uri import data_uri, is_data_uri, uri_bytes
 from motet.media.wav import wav_bytes
 
 __all__ = [
+    "Framing",
+    "Places",
     "array",
+    "data_uri",
     "image",
     "image_size",
+    "is_data_uri",
     "log_mel",
     "mel_filters",
+    "plane",
+    "plane_npy",
+    "plane_png",
     "resample",
     "samples_of_mel",
     "several",
     "sound",
     "sound_rate",
+    "stretched",
+    "uri_bytes",
     "wav_bytes",
 ]

@@ -38,7 +38,7 @@ def image(source: object) -> UInt8[np.ndarray, "H W C"]:
     """
     if isinstance(source, (np.ndarray, list)):
         return _from_array(np.asarray(source))
-    with _opened(source) as picture:
+    with opened(source) as picture:
         try:
             return _pixels(_upright(picture))
         except CellError:
@@ -56,7 +56,7 @@ def image_size(source: object) -> tuple[int, int, int]:
     if isinstance(source, (np.ndarray, list)):
         height, width, channels = image(source).shape
         return height, width, channels
-    with _opened(source) as picture:
+    with opened(source) as picture:
         width, height = picture.size
         if _orientation(picture) >= 5:
             width, height = height, width
@@ -64,7 +64,7 @@ def image_size(source: object) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _opened(source: object) -> Iterator["Image.Image"]:
+def opened(source: object) -> Iterator["Image.Image"]:
     """A Pillow image whose header was read and whose size is within the cap; its stream is closed at the end."""
     from PIL import Image
 

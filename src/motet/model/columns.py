@@ -75,6 +75,7 @@ class Labels:
             varies_as=self.varies_as,
             needs=self.needs,
             beside=self.beside,
+            whole=self.place.whole,
         )
 
 
@@ -85,7 +86,7 @@ def task_columns(tasks: Mapping[str, tuple[TaskSpec, Codec]], inputs: Mapping[st
 
 def labels_of(name: str, spec: TaskSpec, inputs: Mapping[str, InputSpec]) -> Labels:
     """The columns of a resolved task's labels: its own, or those of the input whose cells are its labels."""
-    own = Place(named_columns(name, spec), spec.media, spec.missing)
+    own = Place(named_columns(name, spec), spec.media, spec.missing, whole=bool(spec.beside))
     if not isinstance(spec, PartTask):
         return Labels(own)
     first = spec.reads[0] if spec.label_from is None else spec.reads[spec.label_from]

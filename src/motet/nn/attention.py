@@ -1,4 +1,4 @@
-"""Attention under a key mask, and the pre-norm blocks: a sequence that reads itself, and one that reads another.
+"""Attention under a mask, and the pre-norm blocks: a sequence that reads itself, and one that reads another.
 
 Shapes: B rows, Q queries, T keys, D width, H heads.
 """
@@ -32,10 +32,32 @@ def attend(
     anything = mask.any(dim=1)
     # A softmax over nothing is NaN: such rows look at every key, and their answer is hidden below.
     seen = mask | ~anything[:, None]
-    query, key, value = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value))
+    query, key, value = (_split(x, heads) for x in (query, key, value))
     attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None, :])
     merged = attended.transpose(1, 2).flatten(2)
     return hide(merged, anything[:, None].expand(merged.shape[:2]))
+
+
+def attend_where(
+    seen: Bool[Tensor, "B Q T"],
+    query: Float[Tensor, "B Q D"],
+    key: Float[Tensor, "B T D"],
+    value: Float[Tensor, "B T D"],
+    *,
+    heads: int,
+) -> Float[Tensor, "B Q D"]:
+    """`attend` where every query has a mask of its own, with a key or more in it.
+
+    >>> import torch
+    >>> x, value = torch.zeros(1, 3, 2), torch.tensor([[[1.0, 0.0], [3.0, 4.0], [5.0, 5.0]]])
+    >>> attend_where(torch.ones(1, 3, 3, dtype=torch.bool).tril(), x, x, value, heads=1)
+    tensor([[[1., 0.],
+             [2., 2.],
+             [3., 3.]]])
+    """
+    query, key, value = (_split(x, heads) for x in (query, key, value))
+    attended = F.scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None])
+    return attended.transpose(1, 2).flatten(2)
 
 
 class Attention(nn.Module):
@@ -152,6 +174,10 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = block(x, mask)
         return hide(self.norm(x), mask)
+
+
+def _split(x: Float[Tensor, "B T D"], heads: int) -> Float[Tensor, "B H T d"]:
+    return x.view(*x.shape[:2], heads, x.shape[2] // heads).transpose(1, 2)
 
 
 def _mlp(width: int, expansion: int) -> nn.Sequential:

@@ -30,6 +30,7 @@ from motet.run.gallery import shower
 from motet.run.judge import batches_of, check_finite, priors
 from motet.run.prepare import Fitted, Prepared
 from motet.run.report import Report
+from motet.run.tables import scores_by_table
 from motet.serving import Predictor
 from motet.serving.answer import answer_table
 from motet.serving.write import csv_bytes
@@ -60,6 +61,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
     check_finite(found)
     constants = priors(prepared)
     results, details = {}, {}
+    by_table = scores_by_table(fitted.table, found, fitted.tasks)
     place, show = _placer(fitted.table), shower(fitted)
     for task, (spec, codec) in fitted.tasks.items():
         output, target = found.scored(task)
@@ -69,6 +71,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
             scores=score(codec, output, target, seed=seed),
             baseline=baseline(codec, constants[task], target),
             rows=len(target),
+            tables=_of_task(task, by_table),
         )
         labelled = found.rows[found.labelled[task]].tolist()
         details[task] = details_of(codec, output, target, labelled, seed=seed, place=place, show=show)
@@ -94,6 +97,7 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
     """Score a saved model on another table; tasks without a label there are left out."""
     table = read_table(data)
     found = predictor.outputs(table, root=root)[0]
+    by_table = scores_by_table(table, found, predictor.tasks)
     results = {}
     for task, (spec, codec) in predictor.tasks.items():
         if task in found.targets and bool(found.labelled[task].any()):
@@ -104,11 +108,12 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
                 scores=score(codec, output, target, seed=0),
                 baseline=baseline(codec, torch.tensor(predictor.facts["priors"][task]), target),
                 rows=len(target),
+                tables=_of_task(task, by_table),
             )
     present = {name: float(cells.float().mean()) for name, cells in found.present.items()}
     return Report(
         build_report(rows_scored="test", tasks=results, present_fraction=present, contributions=None, training={}),
-        rows=f"the rows of {table.parts[0].name}",
+        rows=f"the rows of {', '.join(table.by_table())}",
     )
 
 
@@ -156,6 +161,10 @@ def _contributions(prepared: Prepared, network: Network, rows: np.ndarray, posit
 def _task_rows(prepared: Prepared, found: Collected, task: str) -> TaskRows:
     spec, codec = prepared.fitted.tasks[task]
     return TaskRows(codec, spec.primary, found.targets[task], found.labelled[task])
+
+
+def _of_task(task: str, by_table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Mapping[str, float]]:
+    return {table: scores[task] for table, scores in by_table.items() if task in scores}
 
 
 def _facts(fitted: Fitted, position: Position) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from motet.core.flow import Batch, Cells
 from motet.data import Dataset
 from motet.model import Collected, Network, collect
 from motet.run.prepare import Prepared
+from motet.run.tables import scores_by_table
 from motet.serving.predictor import BATCH
 from motet.tasks.base import Codec, Metric
 from motet.tasks.part import PartTask
@@ -85,6 +86,7 @@ def validator(prepared: Prepared, baseline: Mapping[str, Tensor]) -> Callable[[N
             gains=gains,
             singles=single_scores(prepared, collected),
             losses=mean_losses(network, collected),
+            tables=scores_by_table(prepared.fitted.table, collected, prepared.fitted.tasks),
         )
 
     return validate

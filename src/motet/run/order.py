@@ -8,8 +8,9 @@ from jaxtyping import Float64, Int64
 
 from motet.core.checks import text_of
 from motet.core.errors import SpecError
-from motet.data import Order
+from motet.data import Order, table_weights
 from motet.model import Network
+from motet.run.draws import class_weights
 from motet.run.prepare import Prepared
 from motet.tasks.base import TaskSpec
 
@@ -33,17 +34,43 @@ def order_of(prepared: Prepared, network: Network, *, rank: int = 0, count: int 
 
 def check_order(prepared: Prepared, network: Network) -> None:
     """Refuse what can not be drawn, before anything is written."""
-    kind = prepared.fitted.experiment.balance.modalities.kind
+    wanted = _wanted(prepared, network)
     task = _batched({name: spec for name, (spec, _) in prepared.fitted.tasks.items()})
-    if task is not None and row_weights(prepared, network) is not None:
+    if task is not None and wanted:
+        field = next(iter(wanted))
         raise SpecError(
-            f"balance.modalities: {kind} draws rows one by one, but tasks.{task} learns from rows that meet in a "
-            "batch; use modalities: none"
+            f"{field}: rows are drawn one by one, but tasks.{task} learns from rows that meet in a batch; leave it out"
+        )
+    if _BY_INPUTS in wanted and _BY_CLASS in wanted:
+        raise SpecError(
+            f"{_BY_CLASS}: rows are drawn by their classes, and by {_BY_INPUTS} ("
+            f"{prepared.fitted.experiment.balance.modalities.kind}) by the inputs they have; leave out one of them"
         )
 
 
 def row_weights(prepared: Prepared, network: Network) -> Float64[np.ndarray, "rows"] | None:
-    """How often each training row is wanted: what the throttle says of the inputs it has; None: all alike."""
+    """How often each training row is wanted, all who want something multiplied; None: all alike."""
+    wanted = list(_wanted(prepared, network).values())
+    return np.prod(wanted, axis=0) if wanted else None
+
+
+_BY_INPUTS, _BY_TABLE, _BY_CLASS = "balance.modalities", "data.sampling", "data.resample"
+
+
+def _wanted(prepared: Prepared, network: Network) -> dict[str, Float64[np.ndarray, "rows"]]:
+    """By the field that asks for it, how often each training row is wanted; a field that has no wish is left out."""
+    fitted, rows = prepared.fitted, prepared.fitted.splits.train
+    spec = fitted.experiment.data
+    found = {
+        _BY_INPUTS: _by_inputs(prepared, network),
+        _BY_TABLE: table_weights(spec.sampling, fitted.table, rows),
+        _BY_CLASS: None if spec.resample is None else class_weights(prepared.dataset, rows, spec.resample),
+    }
+    return {field: weights for field, weights in found.items() if weights is not None}
+
+
+def _by_inputs(prepared: Prepared, network: Network) -> Float64[np.ndarray, "rows"] | None:
+    """What the throttle says of the inputs each training row has."""
     store, rows = prepared.dataset.store, prepared.fitted.splits.train
     places = store.places(rows)
     present = {name: torch.from_numpy(store.columns[name].present[places]) for name in sorted(prepared.fitted.inputs)}

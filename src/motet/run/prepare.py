@@ -5,15 +5,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 
 from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Column
-from motet.data import Dataset, DataSpec, Problem, Splits, Table, leakage, load_data, present_cells, read_cells
+from motet.data import (
+    Dataset,
+    Problem,
+    Splits,
+    Table,
+    absolute_paths,
+    leakage,
+    load_data,
+    loss_weights,
+    present_cells,
+    read_cells,
+)
 from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
 from motet.model.columns import Labels, input_columns, input_place, labels_of, task_columns
 from motet.model.share import as_owner, owners
 from motet.run.columns import check_apart, with_columns
+from motet.run.draws import check_resampled, check_weighed
 from motet.run.fit import fit_inputs
 from motet.run.units import fit_tasks
 from motet.spec import Balance, Experiment
@@ -23,11 +36,15 @@ from motet.training import Progress, has_bfloat16, num_cores, pick_device
 
 @dataclass(frozen=True)
 class Fitted:
-    """A resolved experiment with what was fitted on its training rows."""
+    """A resolved experiment with what was fitted on its training rows.
+
+    `weights` say how much each row of the splits counts in the losses; None: all alike.
+    """
 
     experiment: Experiment
     table: Table
     splits: Splits
+    weights: Float32[np.ndarray, "rows"] | None
     root: Path | None
     inputs: Mapping[str, tuple[InputSpec, Preparation]]
     tasks: Mapping[str, tuple[TaskSpec, Codec]]
@@ -67,6 +84,7 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
             "data: neither valid nor test names any rows, so nothing could tell how good the model is; "
             "set data.valid to a fraction such as 0.1, or to a table"
         )
+    weights = loss_weights(table, spec.weight, rows=splits.rows, train=splits.train)
     inputs, tasks = with_columns(given, experiment.tasks, table)
     check_apart(inputs, tasks, id_column=spec.id)
     cells = {
@@ -90,6 +108,7 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
         ),
         table=table,
         splits=splits,
+        weights=weights,
         root=root,
         inputs=fitted_inputs,
         tasks=fitted_tasks,
@@ -103,12 +122,11 @@ def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepar
     for line in fitted.warnings:
         progress.say(f"warning: {line}")
     network = build(fitted)  # parts that do not fit together are refused before every cell is read
-    rows = np.sort(np.concatenate([fitted.splits.train, fitted.splits.valid, fitted.splits.test]))
     inputs, targets = fitted.columns
     spec = experiment.data
     store = read_cells(
         fitted.table,
-        rows,
+        fitted.splits.rows,
         inputs | targets,
         root=fitted.root,
         on_bad_cell=spec.on_bad_cell,
@@ -124,7 +142,8 @@ def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepar
         bfloat16=has_bfloat16(device),
         cores=num_cores(),
     )
-    data = spec.model_copy(update=_absolute(spec, base) | {"root": fitted.root and str(fitted.root.resolve())})
+    tables = {part: absolute_paths(getattr(spec, part), part, base) for part in ("train", "valid", "test")}
+    data = spec.model_copy(update=tables | {"root": fitted.root and str(fitted.root.resolve())})
     balance = fitted.experiment.balance
     fans_out = all(one.fans_out for _, one in network.sharing.items())
     apart = _labels_apart([store.columns[task].present for task in targets])
@@ -132,14 +151,14 @@ def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepar
     watch = _watch(balance, num_tasks=len(targets), fans_out=fans_out)
     balance = balance.model_copy(update={"tasks": tasks, "watch": watch})
     resolved = fitted.experiment.model_copy(update={"training": training, "data": data, "balance": balance})
-    dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=training.seed)
+    dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=training.seed, weights=fitted.weights)
     return Prepared(replace(fitted, experiment=resolved), dataset)
 
 
 def build(fitted: Fitted) -> Network:
     """The untrained network of a fitted experiment; raises `SpecError` where its parts do not fit together."""
     experiment = fitted.experiment
-    return assemble(
+    network = assemble(
         inputs=fitted.inputs,
         tasks=fitted.tasks,
         fusion=experiment.fusion,
@@ -148,6 +167,10 @@ def build(fitted: Fitted) -> Network:
         modality_balance=experiment.balance.modalities,
         seed=experiment.training.seed,
     )
+    check_resampled(experiment.data.resample, {name: spec for name, (spec, _) in fitted.tasks.items()})
+    if fitted.weights is not None:
+        check_weighed(network, balance=experiment.balance.modalities.kind)
+    return network
 
 
 MOST_WATCHED = 16
@@ -171,21 +194,6 @@ def _labels_apart(present: Sequence[np.ndarray]) -> bool:
     """Whether most labelled rows have the label of one task only: then tasks share no row to compare gradients at."""
     counts = np.sum(present, axis=0)
     return len(present) > 1 and bool((counts == 1).sum() > (counts > 1).sum())
-
-
-def _absolute(spec: DataSpec, base: Path) -> dict[str, object]:
-    """The tables by full path, so that the resolved experiment means the same wherever it is read from."""
-
-    def full(source: object) -> object:
-        if isinstance(source, str | Path):
-            return str((base / source).resolve())
-        return [full(each) for each in source] if isinstance(source, list | tuple) and _all_paths(source) else source
-
-    return {name: full(getattr(spec, name)) for name in ("train", "valid", "test")}
-
-
-def _all_paths(sources: Sequence[object]) -> bool:
-    return bool(sources) and all(isinstance(each, str | Path) for each in sources)
 
 
 def _labels(labels: Labels, table: Table, rows: np.ndarray, root: Path | None) -> Iterator[object]:

@@ -7,7 +7,8 @@ from motet.core.errors import CellError
 from motet.inputs.base import Preparation
 from motet.run.fit import fit_task
 from motet.tasks.base import Codec, TaskSpec
-from motet.tasks.regression import Regression, number_of
+from motet.tasks.numbers import number_of
+from motet.tasks.regression import OneNumber, Regression
 
 Fitted = dict[str, tuple[TaskSpec, Codec]]
 
@@ -33,14 +34,15 @@ def fit_tasks(
 
 
 def _fit_alike(tasks: Mapping[str, Regression], cells: Mapping[str, Iterator[object]]) -> Fitted:
-    """Tasks of one unit, which differ in how wide their intervals are to be and in nothing else that is fitted."""
+    """Tasks of one unit, which have one centre and one scale."""
     own = {name: [cell for cell in cells[name] if _is_number(cell)] for name in tasks}
     for name, spec in tasks.items():
         if not own[name]:
             fit_task(name, spec, iter(()), {})  # raises
     first, spec = next(iter(tasks.items()))
     _, codec = fit_task(first, spec, chain.from_iterable(own.values()), {})
-    return {name: (spec, codec.model_copy(update={"interval": spec.interval})) for name, spec in tasks.items()}
+    assert isinstance(codec, OneNumber), "cells that list several numbers are passed over"
+    return {name: (spec.resolved(codec), spec.fit_alike(codec)) for name, spec in tasks.items()}
 
 
 def _is_number(cell: object) -> bool:

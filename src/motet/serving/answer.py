@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from motet import media
-from motet.core.checks import text_of
 from motet.core.errors import CellError
 from motet.data import Table, cells_as_read
 from motet.inputs.base import InputSpec, Preparation
 from motet.model import Collected, answers
 from motet.model.columns import input_place
 from motet.model.infer import Size
+from motet.serving.arrow import arrow_of
 from motet.tasks.base import Codec, TaskSpec
 from motet.tasks.part import PartTask
 
@@ -30,18 +30,30 @@ def answer_table(
 ) -> pa.Table:
     """The decoded answers for the collected rows of a table, after a first column that names the row."""
     rows = collected.rows.numpy()
-    if id_column in table.column_names:
-        names = {str(id_column): table.cells((str(id_column),), rows=rows)}
-    else:
-        names = {"row": [table.locate(row)[1] for row in rows.tolist()]}
     codecs = {name: codec for name, (_, codec) in tasks.items()}
     sizes = {
         name: _sizes(table, spec.reads[0], inputs[spec.reads[0]][0], rows, root)
         for name, (spec, _) in tasks.items()
         if isinstance(spec, PartTask) and spec.sized
     }
-    columns = names | answers(codecs, collected.outputs, sizes=sizes)
-    return pa.table({name: _arrow(values) for name, values in columns.items()})
+    columns = row_names(table, rows, id_column) | answers(codecs, collected.outputs, sizes=sizes)
+    return pa.table({name: arrow_of(values) for name, values in columns.items()})
+
+
+def row_names(table: Table, rows: np.ndarray, id_column: str | None) -> dict[str, list[Any]]:
+    """The first column: the ids, or the row's number as a person who opens the file counts, of several tables after the
+    name of its table. There a table may have no ids.
+    """
+    numbers: list[Any] = [table.locate(row)[1] for row in rows.tolist()]
+    places = table.by_table(rows)
+    for name, own in places.items() if len(places) > 1 else ():
+        for place in own.tolist():
+            numbers[place] = f"{name}:{numbers[place]}"
+    if id_column is None or id_column not in table.column_names:
+        return {"row": numbers}
+    ids = table.cells((id_column,), rows=rows)
+    several = len(places) > 1
+    return {id_column: [number if one is None and several else one for one, number in zip(ids, numbers, strict=True)]}
 
 
 def _sizes(table: Table, name: str, spec: InputSpec, rows: np.ndarray, root: Path | None) -> list[Size | None]:
@@ -57,11 +69,3 @@ def _size(cell: object | None) -> Size | None:
         return None if cell is None else media.image_size(cell)[:2]
     except (CellError, OSError):
         return None
-
-
-def _arrow(values: list[Any]) -> pa.Array:
-    """One type per column; labels of several types become text."""
-    try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array([None if value is None else text_of(value) for value in values])

@@ -17,6 +17,8 @@ from motet.model import Collected, collect
 from motet.model.columns import input_columns, task_columns
 from motet.serving.answer import answer_table
 from motet.serving.restore import Restored, restore
+from motet.serving.search import Index, index_of, search_once
+from motet.serving.tables import like
 
 ABSENT = "\0absent"  # no column of a file can be called so
 BATCH = 256
@@ -50,7 +52,32 @@ class Predictor:
         stay inside `root` (default: that of the run). Raises `DataError` for cells that can not be read.
         """
         table = read_table(rows)
-        return _like(rows, self._answered(table, root))
+        return like(rows, self._answered(table, root))
+
+    def search(
+        self,
+        query: Any,
+        gallery: Any,
+        *,
+        task: str | None = None,
+        k: int = 5,
+        by: str | None = None,
+        of: str | None = None,
+        root: str | Path | None = None,
+    ) -> Any:
+        """For each row of the query the k rows of the gallery that go with it best: see `Index.search`.
+
+        `task` is one of kind matching; left out where there is just one. The query asks `by` one of its two inputs, and
+        the gallery gives what it has `of` one; both are found by themselves where a table has one of them. To search
+        one gallery often, make an `index` of it.
+        """
+        return search_once(self, query, gallery, task=task, k=k, by=by, of=of, root=root)
+
+    def index(
+        self, gallery: Any, *, task: str | None = None, of: str | None = None, root: str | Path | None = None
+    ) -> Index:
+        """A gallery, encoded once, to be searched often: `index.search(query, k)`."""
+        return index_of(self, gallery, task=task, of=of, root=root)
 
     def unseen(self, column_names: Sequence[str]) -> list[str]:
         """A sentence for each input that these columns lack, naming the nearest: absent is legal, a slip is likely."""
@@ -155,24 +182,3 @@ def _run_root(folder: Path) -> Path | None:
         return None
     root = (yaml.safe_load(path.read_text(encoding="utf-8")).get("data") or {}).get("root")
     return None if root is None else Path(root)
-
-
-def _like(rows: Any, table: pa.Table) -> Any:
-    if isinstance(rows, str | Path | pa.Table):
-        return table
-    if isinstance(rows, list):
-        return table.to_pylist()
-    module = type(rows).__module__.split(".")[0]
-    if module == "pandas":
-        frame = table.to_pandas()
-        frame.index = rows.index
-        return frame
-    if module == "polars":
-        import polars
-
-        return polars.from_arrow(table)
-    if module == "datasets":
-        import datasets
-
-        return datasets.Dataset(table)
-    return table

@@ -1,6 +1,5 @@
 """Predictions as a file: CSV, Parquet or JSON Lines, whole or absent."""
 
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from motet.artifact import write_file
-from motet.core.checks import text_of
 from motet.core.errors import SpecError
-from motet.data import read_table
+from motet.data import as_json, as_text, read_table
 from motet.serving.predictor import Predictor
 
 
@@ -36,20 +34,15 @@ def write_predictions(
 
 
 def csv_bytes(table: pa.Table) -> bytes:
-    """A table of answers as CSV; lists are joined by "|"."""
-    import csv
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows([_cell(value) for value in row.values()] for row in table.to_pylist())
-    return text.getvalue().encode()
+    """A table of answers as CSV (see `motet.data.as_text`)."""
+    rows = [table.column_names, *([as_text(answer) for answer in row.values()] for row in table.to_pylist())]
+    return "".join(",".join(map(_quoted, row)) + "\n" for row in rows).encode(errors="replace")
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return "|".join(text_of(part) for part in value) if isinstance(value, list) else text_of(value)
+def _quoted(cell: str) -> str:
+    """Text with its NUL characters, which no CSV holds, replaced; a lone carriage return would end a row unquoted."""
+    cell = cell.replace("\0", "\ufffd")
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
 
 
 def _parquet(table: pa.Table) -> bytes:
@@ -61,7 +54,8 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def _jsonl(table: pa.Table) -> bytes:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()).encode()
+    """A table of answers as JSON Lines (see `motet.data.as_json`)."""
+    return "".join(json.dumps(as_json(row), ensure_ascii=False) + "\n" for row in table.to_pylist()).encode()
 
 
 _WRITERS = {".csv": csv_bytes, ".parquet": _parquet, ".jsonl": _jsonl}

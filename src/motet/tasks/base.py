@@ -31,7 +31,10 @@ class Metric:
     """A score over all rows at once: `compute(output [N, ...], target [N, ...])`, in the units of the user's labels.
 
     `best` is what perfect answers score. A score that is a function of a sum over rows says so by `counts`, each row's
-    part of that sum `[N, S]`, and `of_counts`: then a bootstrap does not look at the answers again.
+    part of that sum `[N, S]`, and `of_counts`: then a bootstrap does not look at the answers again. `by_group`: it is a
+    mean over groups of rows, and what a group counts stands at its first row alone; then who draws rows draws groups,
+    and `compute` agrees where every row is drawn once. One that looks for each row's partner among all rows says so by
+    `among`: a function from numbers of rows to what these score, while all rows stay there to be found.
     """
 
     name: str
@@ -40,6 +43,8 @@ class Metric:
     perfect: float | None = None
     counts: Callable[[Tensor, Tensor], np.ndarray] | None = None
     of_counts: Callable[[np.ndarray], float] | None = None
+    by_group: bool = False
+    among: Callable[[Tensor, Tensor], Callable[[np.ndarray], float]] | None = None
 
     @property
     def best(self) -> float:
@@ -48,6 +53,9 @@ class Metric:
 
     def of_rows(self, output: Tensor, target: Tensor) -> Callable[[Tensor], float]:
         """A function from numbers of rows, repeated ones included, to their score."""
+        if self.among is not None:
+            among = self.among(output, target)
+            return lambda rows: among(rows.numpy())
         if self.counts is None or self.of_counts is None:
             return lambda rows: self.compute(output[rows], target[rows])
         of_counts, counts = self.of_counts, self.counts(output, target)
@@ -119,9 +127,9 @@ class TaskSpec(ComponentSpec, ABC):
 
     `metric_names` are the kind's metrics, primary first, as its codec computes them; `several` says whether the kind
     takes more than one column; `media` whether a label is a path or bytes. `beside` names fields that name further
-    columns, which are read with the label: a cell is then the list of all. `whole_batch`: a row's loss depends on the
-    other labelled rows of its batch. `answers_are_labels`: what is answered could be a label, and not, say, a score
-    that only puts rows in order.
+    columns, which are read with the label: a cell is then the list of all, absent where one is. `whole_batch`: a row's
+    loss depends on the other labelled rows of its batch. `answers_are_labels`: what is answered could be a label, and
+    not, say, a score that only puts rows in order.
     """
 
     metric_names: ClassVar[tuple[str, ...]]

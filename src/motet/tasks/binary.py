@@ -1,11 +1,11 @@
 """One of two labels: one logit, cross-entropy."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -15,6 +15,7 @@ from motet.core.errors import CellError, DataError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec, Metric
 from motet.tasks.heads import LinearHead
+from motet.tasks.imbalance import ClassWeights, Focal, Smoothing, binary_cross_entropy, weights_at, weights_of
 from motet.tasks.labels import Label, count_labels, label_of, natural_order
 from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, average_precision, calibration_error, f1_scores, metric
@@ -33,10 +34,14 @@ NEGATIVE = frozenset({"0", "-1", "false", "f", "no", "n", "negative", "neg", "of
 
 
 class BinaryCodec(RowCodec):
-    """Target 0 or 1 (float32 `[B]`), output the logit of the positive label `[B]`."""
+    """Target 0 or 1 (float32 `[B]`), output the logit of the positive label `[B]`.
+
+    `weights` are those of the negative and of the positive label.
+    """
 
     negative: Label
     positive: Label
+    weights: tuple[float, float] | None = None
 
     def read(self, cell: object) -> np.ndarray:
         """0 or 1, matched by text."""
@@ -47,8 +52,10 @@ class BinaryCodec(RowCodec):
         return np.asarray(texts.index(text), dtype=np.float32)
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """`{"target": float32 [n]}`."""
-        return {"target": torch.from_numpy(np.stack(items))}
+        """`{"target": float32 [n]}`, and `"weight"` alike where labels have one."""
+        labels = np.stack(items)
+        target = {"target": torch.from_numpy(labels)}
+        return target if self.weights is None else target | {"weight": weights_at(self.weights, labels)}
 
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
         """The likelier label; "probability" is that of the *positive* label, whichever is answered."""
@@ -83,7 +90,8 @@ class BinaryCodec(RowCodec):
 class Binary(RowTask):
     """Say which of two labels a row has.
 
-    loss = -y log s(z) - (1 - y) log(1 - s(z)), with logit z and y = 1 for the positive label.
+    loss = -y log s(z) - (1 - y) log(1 - s(z)), with logit z and y = 1 for the positive label; see
+    `motet.tasks.imbalance` for what `class_weights`, `focal` and `smoothing` make of it.
 
     Which label is positive, unless `positive` says so: the one that is a word for yes (1, true, yes, y, positive, ...)
     or whose opposite is a word for no; else the rarer one; of two equally frequent ones the last in natural order.
@@ -106,6 +114,9 @@ class Binary(RowTask):
     positive: Label | None = Field(
         default=None, description="The label that counts as positive; found by its name when left out."
     )
+    class_weights: ClassWeights = None
+    focal: Focal = 0.0
+    smoothing: Smoothing = 0.0
 
     def fit(self, cells: Iterable[object]) -> BinaryCodec:
         """Find the two labels; `DataError` where there are more or fewer."""
@@ -122,7 +133,8 @@ class Binary(RowTask):
             raise DataError(f"a binary task has two labels, found {len(counts)}: {_some(counts)}; try kind multiclass")
         positive = _positive(counts) if self.positive is None else _named(self.positive, counts)
         negative = next(label for label in counts if label is not positive)
-        return BinaryCodec(negative=negative, positive=positive)
+        weights = weights_of(self.class_weights, {label: counts[label] for label in (negative, positive)})
+        return BinaryCodec(negative=negative, positive=positive, weights=weights and (weights[0], weights[1]))
 
     def restore(self, state: dict[str, Any]) -> BinaryCodec:
         """The codec of a bundle."""
@@ -146,12 +158,9 @@ class Binary(RowTask):
         return LinearHead(input_width, output_shape=self.output_shape(codec))
 
     def loss(self, output: Float[Tensor, "B"], target: Cells) -> Float[Tensor, "B"]:
-        """Cross-entropy of each labelled row."""
-        return labelled_loss(_cross_entropy, output, target)
-
-
-def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(output, label, reduction="none")
+        """Cross-entropy of each labelled row, by the weight of its label."""
+        per_row = partial(binary_cross_entropy, focal=self.focal, smoothing=self.smoothing)
+        return labelled_loss(per_row, output, target)
 
 
 def _calibration_error(logit: Floats, target: np.ndarray) -> float:

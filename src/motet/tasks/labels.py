@@ -11,6 +11,8 @@ from motet.core.checks import text_of
 from motet.core.errors import CellError
 
 Label = bool | int | float | str
+YES = frozenset({"1", "true", "t", "yes", "y"})
+NO = frozenset({"0", "false", "f", "no", "n"})
 
 
 def label_of(cell: object) -> Label:
@@ -25,6 +27,18 @@ def label_of(cell: object) -> Label:
     if isinstance(value, float) and not math.isfinite(value):
         raise CellError("not a finite number")
     return value
+
+
+def flag_of(cell: object) -> bool:
+    """Whether a cell says yes; raises `CellError` where it says neither yes nor no.
+
+    >>> flag_of("yes"), flag_of(0.0)
+    (True, False)
+    """
+    text = "" if cell is None else text_of(label_of(cell)).strip().lower()
+    if text not in YES | NO:
+        raise CellError(f"holds {text!r}, expected 0 or 1")
+    return text in YES
 
 
 def count_labels(cells: Iterable[object]) -> dict[Label, int]:

@@ -30,6 +30,22 @@ def metric(name: str, compute: Score, *, higher_is_better: bool = True) -> Metri
     return Metric(name, higher_is_better, over_rows)
 
 
+def metric_of_counts(
+    name: str,
+    counts: Callable[[Tensor, Tensor], np.ndarray],
+    of_counts: Callable[[np.ndarray], float],
+    *,
+    higher_is_better: bool = True,
+    perfect: float | None = None,
+) -> Metric:
+    """A metric that is a function of the sum over rows of `counts(output, target) [N, S]`; NaN without rows."""
+
+    def over_rows(output: Tensor, target: Tensor) -> float:
+        return of_counts(counts(output, target).sum(axis=0)) if len(target) else float("nan")
+
+    return Metric(name, higher_is_better, over_rows, perfect=perfect, counts=counts, of_counts=of_counts)
+
+
 def auroc(score: Floats, positive: NDArray[np.bool_]) -> float:
     """P(a positive row scores above a negative one), a tie counting one half.
 

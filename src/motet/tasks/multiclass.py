@@ -1,12 +1,11 @@
 """One of several labels: one logit per class, softmax cross-entropy."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -16,6 +15,7 @@ from motet.core.errors import DataError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec, Metric
 from motet.tasks.heads import LinearHead
+from motet.tasks.imbalance import ClassWeights, Focal, Smoothing, cross_entropy, weights_at, weights_of
 from motet.tasks.labels import Label, count_labels, label_of
 from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, calibration_error, f1_scores, mean_that_exists, metric
@@ -33,9 +33,13 @@ UNKNOWN = -1
 
 
 class MulticlassCodec(RowCodec):
-    """Target the number of the class (int64 `[B]`), output one logit per class `[B, C]`; classes in natural order."""
+    """Target the number of the class (int64 `[B]`), output one logit per class `[B, C]`; classes in natural order.
+
+    `weights` are those of the classes.
+    """
 
     classes: tuple[Label, ...] = Field(min_length=2)
+    weights: tuple[float, ...] | None = None
 
     @cached_property
     def _number(self) -> dict[str, int]:
@@ -51,8 +55,10 @@ class MulticlassCodec(RowCodec):
         return np.asarray(self._number.get(text, UNKNOWN), dtype=np.int64)
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """`{"target": int64 [n]}`."""
-        return {"target": torch.from_numpy(np.stack(items))}
+        """`{"target": int64 [n]}`, and `"weight"`, float32, where classes have one."""
+        labels = np.stack(items)
+        target = {"target": torch.from_numpy(labels)}
+        return target if self.weights is None else target | {"weight": weights_at(self.weights, labels)}
 
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
         """The likeliest label, in its own type, and its "probability"."""
@@ -86,7 +92,8 @@ class MulticlassCodec(RowCodec):
 class Multiclass(RowTask):
     """Say which of several labels a row has.
 
-    loss = -log softmax(z)_y, with one logit z_c per class that occurs in the training rows.
+    loss = -log softmax(z)_y, with one logit z_c per class that occurs in the training rows; see
+    `motet.tasks.imbalance` for what `class_weights`, `focal` and `smoothing` make of it.
 
     >>> codec = Multiclass().fit([3, 1, 2, 1])
     >>> codec.decode(torch.tensor([[0.0, 0.0, 9.0]]))[""]
@@ -103,6 +110,9 @@ class Multiclass(RowTask):
     }
 
     kind: Literal["multiclass"] = "multiclass"
+    class_weights: ClassWeights = None
+    focal: Focal = 0.0
+    smoothing: Smoothing = 0.0
 
     def fit(self, cells: Iterable[object]) -> MulticlassCodec:
         """Collect the classes; `DataError` where there are fewer than two, or no two rows share one."""
@@ -119,7 +129,7 @@ class Multiclass(RowTask):
                 f"each of the {len(counts)} labels occurs once, so no class can be learned; "
                 "try kind regression if they are numbers, or name another column"
             )
-        return MulticlassCodec(classes=tuple(counts))
+        return MulticlassCodec(classes=tuple(counts), weights=weights_of(self.class_weights, counts))
 
     def restore(self, state: dict[str, Any]) -> MulticlassCodec:
         """The codec of a bundle."""
@@ -144,12 +154,9 @@ class Multiclass(RowTask):
         return LinearHead(input_width, output_shape=self.output_shape(codec))
 
     def loss(self, output: Float[Tensor, "B C"], target: Cells) -> Float[Tensor, "B"]:
-        """Cross-entropy of each labelled row."""
-        return labelled_loss(_cross_entropy, output, target)
-
-
-def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
-    return F.cross_entropy(output, label, reduction="none")
+        """Cross-entropy of each labelled row, by the weight of its class."""
+        per_row = partial(cross_entropy, focal=self.focal, smoothing=self.smoothing)
+        return labelled_loss(per_row, output, target)
 
 
 def _one_hot(number: np.ndarray, num_classes: int) -> np.ndarray:

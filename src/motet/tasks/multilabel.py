@@ -1,5 +1,6 @@
 """Any number of several labels: one logit per label, the mean of their cross-entropies."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -17,7 +18,7 @@ from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec, Metric
 from motet.tasks.heads import LinearHead
-from motet.tasks.labels import Label, first_text, label_of, natural_order
+from motet.tasks.labels import Label, first_text, flag_of, label_of, natural_order
 from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, f1_scores, mean_that_exists, metric
 from motet.tasks.row import RowCodec, RowTask
@@ -30,15 +31,12 @@ from motet.tasks.rules import (
     UncertaintyOfLogits,
 )
 
-YES = frozenset({"1", "true", "t", "yes", "y"})
-NO = frozenset({"0", "false", "f", "no", "n"})
-
 
 class MultilabelCodec(RowCodec):
     """Target 0 or 1 per label (float32 `[B, L]`), output one logit per label `[B, L]`.
 
-    A cell is a list of labels, or text that `separator` divides; with `indicators` it is a list of yes and no, one per
-    label. An empty list is the empty set, which is a label like any other.
+    A cell is a list of labels, as text in JSON, or text that `separator` divides; with `indicators` it is a list of yes
+    and no, one per label. An empty list is the empty set, which is a label like any other.
     """
 
     labels: tuple[Label, ...] = Field(min_length=1)
@@ -185,10 +183,20 @@ def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
 
 def _set_of(cell: object, separator: str) -> list[Label]:
     if isinstance(cell, str):
-        return [part for part in map(str.strip, cell.split(separator)) if part]
+        written = _list_in(cell)
+        cell = [part for part in map(str.strip, cell.split(separator)) if part] if written is None else written
     if isinstance(cell, list | tuple | set | frozenset | np.ndarray):
         return [label_of(part) for part in cell]
     return [label_of(cell)]
+
+
+def _list_in(text: str) -> list[object] | None:
+    """The list that the text is in JSON, as predictions have it in CSV for the empty set, or for labels with a "|"."""
+    try:
+        found = json.loads(text) if text.startswith("[") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _readable_set(cell: object, separator: str) -> list[Label]:
@@ -205,10 +213,10 @@ def _flags(cell: object, labels: Sequence[Label]) -> np.ndarray:
 
 
 def _flag(value: object, label: Label) -> bool:
-    text = "" if value is None else text_of(label_of(value)).strip().lower()
-    if text not in YES | NO:
-        raise CellError(f"column {text_of(label)!r} holds {text!r}, expected 0 or 1")
-    return text in YES
+    try:
+        return flag_of(value)
+    except CellError as error:
+        raise CellError(f"column {text_of(label)!r} {error}") from None
 
 
 def _micro_f1(logits: Floats, target: np.ndarray) -> float:

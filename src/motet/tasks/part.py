@@ -81,20 +81,23 @@ class PartTask(TaskSpec, ABC):
 
     `own_tokens`: it reads what an input's encoder says, not what becomes of it once fusion has shown it the others:
     where that would give away the answer. `reads_maps`: it reads the maps of a picture's encoder. `needs_all`: it can
-    say nothing of a row that lacks one of the inputs it reads; else it lacks all. `label_from`: its labels are the
-    cells of the input with that number among those it reads, so that there is no column of labels. `asks`: fields of
-    the inputs it reads, and what they have to be. `beside_input`: a label is read together with the row's cell of the
-    first input it reads, `Codec.read((label, cell))`, to be held against it. `sized`: answers have the size of a
-    picture, see `SizedCodec`.
+    say nothing of a row that lacks one of the inputs it reads; else it lacks all. `asks`: fields of the inputs it
+    reads, and what they have to be. `beside_input`: a label is read together with the row's cell of the first input it
+    reads, `Codec.read((label, cell))`, to be held against it. `sized`: answers have the size of a picture, see
+    `SizedCodec`.
     """
 
     own_tokens: ClassVar[bool] = False
     reads_maps: ClassVar[bool] = False
     needs_all: ClassVar[bool] = True
-    label_from: ClassVar[int | None] = None
     asks: ClassVar[Mapping[str, object]] = {}
     beside_input: ClassVar[bool] = False
     sized: ClassVar[bool] = False
+
+    @property
+    def label_from(self) -> int | None:
+        """The number, among the inputs it reads, of the one whose cells are its labels; None: they have a column."""
+        return None
 
     @property
     @abstractmethod

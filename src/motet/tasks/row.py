@@ -63,13 +63,18 @@ class RowTask(TaskSpec, ABC):
     def num_classes(self, codec: Codec) -> int | None:
         """How many classes a label is one of, where the target is the number of its class; else None."""
 
+    def rules_for(self, codec: Codec) -> Mapping[str, Callable[[Joining], Rule]]:
+        """Those that can join outputs of this codec: all, but where outputs of the kind have several forms."""
+        return self.rules
+
     def rule(self, name: str, codec: Codec, *, streams: Sequence[str], width: int) -> Rule:
         """How the decisions of these streams, made from features of this width, are joined.
 
         Raises `SpecError` for a rule that this kind of task does not know.
         """
-        if name not in self.rules:
-            known = ", ".join(map(repr, sorted(self.rules)))
+        rules = self.rules_for(codec)
+        if name not in rules:
+            known = ", ".join(map(repr, sorted(rules)))
             raise SpecError(f"a {self.kind} task can not join decisions by {name!r}; the rules it knows are {known}")
         shape = self.output_shape(codec)
-        return self.rules[name](Joining(streams=tuple(streams), width=width, shape=shape, loss=self.loss))
+        return rules[name](Joining(streams=tuple(streams), width=width, shape=shape, loss=self.loss))

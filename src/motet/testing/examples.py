@@ -55,6 +55,14 @@ def _numbers() -> list[object]:
     return [1, "2.5", -3.0, 10, 4, 0, 7.25, 1.5, "8", -1, 2, 3]
 
 
+def _counts() -> list[object]:
+    return [0, 3, "1", 7.0, 2, 0, 12, 4, "5", 1, 0, 9]
+
+
+def _ratings() -> list[object]:
+    return [3, 1, "5", 4, 2, 5, 3, 3, "1", 4, 2, 5]
+
+
 def _categories() -> list[object]:
     return ["red", "green", "blue"] * 4
 
@@ -71,6 +79,59 @@ def _sets() -> list[object]:
     return ["red|round", "round", [], ["red", "old"], "old", "red"] * 2
 
 
+def _sentences() -> list[object]:
+    who, does, where = ("a man", "two dogs", "the girl"), ("sleeps", "runs slowly"), ("on the grass", "by a red car")
+    return [f"{one} {what} {place}." for one in who for what in does for place in where]
+
+
+def _boxes() -> list[object]:
+    """Beside the pictures they are in."""
+    found: list[object] = []
+    for index, picture in enumerate(_pictures()):
+        height, width = np.shape(picture)[:2]
+        x, y = (width - 8) * (index % 3) / 2, (height - 8) * (index % 4) / 3
+        objects = [{"label": "cup", "box": [x, y, x + 8, y + 7]}, {"label": "plate", "box": [0, 0, width / 2, height]}]
+        found.append((objects[: 1 + index % 2], picture))
+    found[3] = ([], _pictures()[3])
+    return found
+
+
+def _spoken() -> list[object]:
+    return ["one", "two two", "on", "", "too", "no one", "two", "to", "one one", "not", "o", "no"]
+
+
+def _masks() -> list[object]:
+    """Two bands, and a third class in a corner."""
+    return [_bands(picture) for picture in _pictures()]
+
+
+def _bands(picture: object) -> np.ndarray:
+    rows, columns = np.asarray(picture).shape[:2]
+    edge = rows // 4 + rows % 5
+    mask = np.zeros((rows, columns), dtype=np.uint8)
+    mask[edge:], mask[rows - 4 :, columns // 2 :] = 1, 2
+    return mask
+
+
+def _depths() -> list[object]:
+    """From 2 at the top to 1 at the bottom and nearer by row; a corner is not known."""
+    return [_slope(place, picture) for place, picture in enumerate(_pictures())]
+
+
+def _slope(place: int, picture: object) -> np.ndarray:
+    rows, columns = np.asarray(picture).shape[:2]
+    depth = np.tile(np.linspace(2.0, 1.0, rows, dtype=np.float32)[:, None], (1, columns)) * (1 + place / 12)
+    depth[0, : columns // 3] = 0
+    return depth.astype(np.float32)
+
+def _relevances() -> list[object]:
+    return [[place * 7 % 12 % 4, f"query {place % 3}"] for place in range(12)]
+
+
+def _times() -> list[object]:
+    return [[1 + place * 5 % 7, int(place % 4 > 0)] for place in range(12)]
+
+
 INPUTS: dict[str, Callable[[], list[object]]] = {
     "audio": _sounds,
     "category": _categories,
@@ -80,9 +141,26 @@ INPUTS: dict[str, Callable[[], list[object]]] = {
     "vector": _vectors,
 }
 TASKS: dict[str, Callable[[], list[object]]] = {
+    "depth": _depths,
+    "segmentation": _masks,
     "binary": _yes_and_no,
+    "count": _counts,
+    "detection": _boxes,
+    "generation": _sentences,
+    "matching": _texts,
     "multiclass": _categories,
     "multilabel": _sets,
+    "ordinal": _ratings,
+    "ranking": _relevances,
     "regression": _numbers,
+    "survival": _times,
+    "transcription": _spoken,
 }
-PART_INPUTS: dict[str, Callable[[], dict[str, tuple[str, list[object]]]]] = {}
+PART_INPUTS: dict[str, Callable[[], dict[str, tuple[str, list[object]]]]] = {
+    "depth": lambda: {"photo": ("image", _pictures())},
+    "segmentation": lambda: {"photo": ("image", _pictures())},
+    "matching": lambda: {"photo": ("image", _pictures()), "note": ("text", _texts())},
+    "transcription": lambda: {"speech": ("audio", _sounds())},
+    "detection": lambda: {"photo": ("image", _pictures())},
+    "generation": lambda: {"note": ("text", _texts()), "place": ("vector", _vectors())},
+}

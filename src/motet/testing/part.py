@@ -119,14 +119,14 @@ def rows_are_memorised(case: PartCase) -> None:
     for step in range(STEPS):
         tokens = {name: one(cells[name]) for name, one in zip(case.encoders, encoders.children(), strict=True)}
         loss = case.spec.loss(head(Reading(features, tokens), target), target).mean()
-        first = first or float(loss)
-        if step > 20 and float(loss) < 0.02 * first:
+        first = first or loss.item()
+        if step > 20 and loss.item() < 0.02 * first:
             break
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_([*head.parameters(), *encoders.parameters()], 1.0)
         optimizer.step()
-    assert float(loss) < NEAR_ZERO * first, f"the loss goes from {first:.3g} to {float(loss):.3g} only"
+    assert loss.item() < NEAR_ZERO * first, f"the loss goes from {first:.3g} to {loss.item():.3g} only"
     metric = codec.metrics()[0]
     head.eval(), encoders.eval()
     with torch.no_grad():

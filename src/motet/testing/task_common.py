@@ -51,9 +51,12 @@ def the_trivial_answer_can_be_scored(codec: Codec, target: Tensor) -> None:
 
 
 def drawn_rows_score_as_such(codec: Codec, output: Tensor, target: Tensor) -> None:
-    """A metric's `of_rows` is what it computes of these rows, repeated ones included."""
-    rows = torch.arange(len(target)).repeat(2)[len(target) // 2 :]
+    """A metric's `of_rows` is what it computes of these rows, repeated ones included; of groups, of all rows, as where
+    each is looked for among all.
+    """
     for metric in codec.metrics():
+        rows = torch.arange(len(target))
+        rows = rows if metric.by_group or metric.among is not None else rows.repeat(2)[len(target) // 2 :]
         found, expected = metric.of_rows(output, target)(rows), metric.compute(output[rows], target[rows])
         same = math.isnan(found) and math.isnan(expected)
         assert same or abs(found - expected) < 1e-6, f"{metric.name} of drawn rows is {found}, not {expected}"

@@ -190,7 +190,7 @@ class Loop:
                 "valid": {task: dict(scores) for task, scores in validation.scores.items()},
                 "gain": validation.gain,
             }
-            line |= {"singles": validation.singles} if validation.singles else {}
+            line |= {name: found for name in ("singles", "tables") if (found := getattr(validation, name))}
             text = validation.text + ("  *" if position.best_epoch == position.epoch + 1 else "")
             curves = {f"{t}/{m}": value for t, scores in validation.scores.items() for m, value in scores.items()}
             self.watch(position.step, curves)

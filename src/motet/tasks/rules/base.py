@@ -43,7 +43,11 @@ class Rule(nn.Module, ABC):
 
     What a stream of weight 0 holds never counts, NaN included. In a row where every stream is absent the answer is any
     finite one: the network puts the task's learned prior in its place.
+
+    `rows_alike` says that its terms count all rows alike, whatever these weigh.
     """
+
+    rows_alike: bool = False
 
     @abstractmethod
     def stated(self, raw: Tensor) -> Tensor:

@@ -35,6 +35,8 @@ class EvidentialOfNumbers(PlainRule):
     stream the answer is 0, the mean of the labels.
     """
 
+    rows_alike = True
+
     def __init__(self, joining: Joining) -> None:
         super().__init__(joining)
         self.evidence = Named({stream: nn.Linear(joining.width, 3) for stream in joining.streams})

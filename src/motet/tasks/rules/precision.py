@@ -35,6 +35,8 @@ class ProductOfNumbers(PlainRule):
     [2.5]
     """
 
+    rows_alike = True
+
     def __init__(self, joining: Joining) -> None:
         super().__init__(joining)
         self.log_precision = Named({stream: nn.Linear(joining.width, 1) for stream in joining.streams})

@@ -34,6 +34,8 @@ class Uncertainty(PlainRule):
     it is 1).
     """
 
+    rows_alike = True
+
     @abstractmethod
     def energy(self, said: Tensor) -> Tensor:
         """How sure each statement is, one value for each decision in it."""
