@@ -124,9 +124,21 @@ def test_sharings(spec: sharing.SharingSpec) -> None:
     check_sharing(spec)
 
 
-@pytest.mark.parametrize(
-    "spec", with_variants(tasks.AnyTask, tasks.Regression(error="huber"), tasks.Regression(error="absolute"))
+TASKS = with_variants(
+    tasks.AnyTask,
+    tasks.Regression(error="huber"),
+    tasks.Regression(error="absolute"),
+    tasks.Regression(error="quantile"),
+    tasks.Regression(error="quantile", quantiles=(0.5,)),
+    tasks.Regression(error="gaussian"),
+    tasks.Regression(error="gaussian", beta=0.0),
+    tasks.Ordinal(levels=(0, 1, 2, 3, 4, 5)),
+    tasks.Count(dispersion=0.3),
+    tasks.Count(dispersion="auto"),
 )
+
+
+@pytest.mark.parametrize("spec", TASKS)
 def test_tasks(spec: tasks.TaskSpec) -> None:
     check_task(spec, task_labels(spec.kind))
 

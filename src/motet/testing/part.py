@@ -120,7 +120,7 @@ def rows_are_memorised(case: PartCase) -> None:
         tokens = {name: one(cells[name]) for name, one in zip(case.encoders, encoders.children(), strict=True)}
         loss = case.spec.loss(head(Reading(features, tokens), target), target).mean()
         first = first or loss.item()
-        if step > 20 and loss.item() < 0.02 * first:
+        if step > 20 and loss.item() < 0.005 * first:
             break
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
