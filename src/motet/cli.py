@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from motet.core.errors import MotetError
+from motet.core.errors import MotetError, SpecError
 
 app = typer.Typer(
     name="motet",
@@ -28,6 +28,9 @@ Root = Annotated[
     Path | None, typer.Option(help="The folder every media path must stay inside; the run's own if left out.")
 ]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="Change a field: training.epochs=5; repeatable.")]
+Rename = Annotated[
+    list[str] | None, typer.Option(help="A column that the experiment calls otherwise: theirs=ours; repeatable.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is already there.")]
 
 
@@ -121,12 +124,13 @@ def evaluate(
         Path | None, typer.Option(help="Another table with labels; the run's own held-out rows if left out.")
     ] = None,
     root: Root = None,
+    rename: Rename = None,
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Score a trained model, with 95 % intervals."""
     from motet import api
 
-    report = api.evaluate(run, data, root=root)
+    report = api.evaluate(run, _renamed(data, rename), root=root)
     typer.echo(report.to_json() if json else report.to_text())
 
 
@@ -140,13 +144,14 @@ def predict(
         Path, typer.Option("--output", "-o", help="A .csv, .parquet or .jsonl file.", show_default=False)
     ],
     root: Root = None,
+    rename: Rename = None,
     force: Force = False,
 ) -> None:
     """Answer every row of a table: one row out per row in."""
     from motet import api
     from motet.training import Lines
 
-    num_rows = api.predict(run, data, output=output, root=root, force=force, progress=Lines())
+    num_rows = api.predict(run, _renamed(data, rename), output=output, root=root, force=force, progress=Lines())
     typer.echo(f"wrote {num_rows:,} rows to {output}")
 
 
@@ -186,6 +191,15 @@ def list_(
     from motet import api
 
     typer.echo(api.listing(room, as_json=json))
+
+
+def _renamed(data: Path | None, rename: list[str] | None) -> Any:
+    """The table with the columns that are to be renamed."""
+    pairs = [one.partition("=") for one in rename or ()]
+    for theirs, sign, ours in pairs:
+        if data is None or not (theirs and sign and ours):
+            raise SpecError(f"--rename {theirs}{sign}{ours}: expected --data TABLE and THEIRS=OURS, such as tokens=words")
+    return {"table": data, "rename": {theirs: ours for theirs, _, ours in pairs}} if pairs else data
 
 
 def _progress() -> Any:

@@ -1,9 +1,11 @@
+from typing import Any
+
 import pytest
 import torch
 
 from motet.evaluation import Details, Shown, details_of
 from motet.evaluation.details import MOST_CLASSES, MOST_POINTS
-from motet.tasks import Binary, Multiclass, Multilabel, Regression
+from motet.tasks import Binary, Count, Multiclass, Multilabel, Ordinal, Regression
 
 
 def test_binary() -> None:
@@ -63,6 +65,55 @@ def test_regression_is_in_the_users_units() -> None:
     many = details_of(codec, torch.randn(1000), torch.randn(1000), range(1000), seed=1)
     assert many.scatter is not None
     assert len(many.scatter.truth) == MOST_POINTS
+
+
+def test_ordinal_is_confused_by_its_medians_and_the_farthest_are_the_worst() -> None:
+    codec = Ordinal(levels=("low", "medium", "high")).fit(["low", "high"])
+    probability = torch.tensor([[0.45, 0.1, 0.45], [0.9, 0.05, 0.05], [0.0, 0.05, 0.95], [0.1, 0.8, 0.1], [1, 0, 0]])
+    output = (probability + 1e-9).log()
+    target = torch.tensor([1, 1, 0, 2, -1])  # the last is a label that was never trained on
+    details = details_of(codec, output, target, [0, 1, 2, 3, 4])
+    assert details.confusion is not None
+    assert details.confusion.labels == ("low", "medium", "high")
+    assert details.confusion.counts == ((0, 0, 1), (1, 1, 0), (0, 1, 0))
+    assert [(one.row, one.truth, one.answer) for one in details.mistakes] == [
+        ("2", "low", "high"),
+        ("1", "medium", "low"),
+        ("3", "high", "medium"),
+    ]
+    assert details.mistakes[1].probability == pytest.approx(0.9)
+    assert sum(one.rows for one in details.reliability) == 4
+
+
+def test_counts_are_far_off_for_their_size() -> None:
+    codec = Count().fit([0, 4])
+    truth, answer = torch.tensor([0.0, 8.0, 900.0]), torch.tensor([4.0, 9.0, 910.0])
+    details = details_of(codec, codec.certain(answer / codec.scale), truth / codec.scale, [5, 6, 7])
+    assert details.scatter is not None
+    assert details.scatter.truth == pytest.approx([0, 8, 900], abs=1e-4)
+    assert details.scatter.answer == pytest.approx([4, 9, 910], rel=1e-5)
+    assert details.scatter.half_width is None
+    assert [one.row for one in details.mistakes] == ["5", "7", "6"]
+
+
+@pytest.mark.parametrize("error", ["squared", "quantile", "gaussian"])
+def test_several_numbers_show_the_first_and_are_bad_by_all(error: Any) -> None:
+    codec = Regression(columns=("a", "b"), error=error).fit([[0, 0], [200, 2]])
+    target = torch.tensor([[0.0, 0.0], [0.5, 0.5], [-0.5, 1.0]])
+    output = codec.certain(target + torch.tensor([[0.0, 0.1], [0.2, 0.0], [0.0, 0.5]]))
+    details = details_of(codec, output, target, [5, 6, 7])
+    assert details.scatter is not None
+    assert details.scatter.truth == pytest.approx([100.0, 150.0, 50.0])
+    assert details.scatter.answer == pytest.approx([100.0, 170.0, 50.0], rel=1e-5)
+    assert [(one.row, one.truth, one.answer) for one in details.mistakes] == [
+        ("7", "50.00, 2.000", "50.00, 2.500"),
+        ("6", "150.0, 1.500", "170.0, 1.500"),
+        ("5", "100.0, 1.000", "100.0, 1.100"),
+    ]
+    one = Regression(error=error).fit([0.0, 200.0])
+    alone = details_of(one, one.certain(target[:, 0] + 0.1), target[:, 0], [5, 6, 7]).scatter
+    assert alone is not None
+    assert alone.answer == pytest.approx([110.0, 160.0, 60.0], rel=1e-5)
 
 
 def test_cells_are_asked_for_the_rows_that_are_shown_and_no_others() -> None:

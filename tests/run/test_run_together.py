@@ -143,6 +143,8 @@ def test_what_ends_the_first_process_is_told_once(alone: Path, tmp_path: Path) -
     [
         ({"balance": {"modalities": "ogm"}}, "balance.modalities"),
         ({"fusion": {"kind": "late", "rule": "uncertainty"}}, "fusion.rule"),
+        ({"tasks": {"product": {"kind": "ranking", "group": "sign"}}}, r"tasks\.product: ranking compares rows"),
+        ({"tasks": {"product": {"kind": "survival", "event": "sign"}}}, r"tasks\.product: survival compares rows"),
     ],
 )
 def test_what_needs_the_rows_of_one_process_is_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -60,10 +60,33 @@ def test_each_column_gets_its_kind() -> None:
         ([n * 0.37 for n in range(40)], "regression"),
         ([n * 3 for n in range(40)], "regression"),
         ([("a|b", "b", "a", "b|c")[n % 4] for n in range(40)], "multilabel"),
+        ([[n * 0.5, n * 0.25] for n in range(40)], "regression"),
+        ([f"{n}|{n % 3}" for n in range(40)], "regression"),
     ],
 )
 def test_each_task_gets_its_kind(labels: list[Any], kind: str) -> None:
     assert document_of(table(size=SIZE, target=labels), "target")["tasks"] == {"target": kind}
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "kind"),
+    [
+        *((name, [n % 5 + 1 for n in range(40)], "ordinal") for name in ("rating", "Stars", "quality_2", "skinGrade")),
+        *((name, [n % 5 + 1 for n in range(40)], "multiclass") for name in ("digit", "upgrade", "scoreboard", "class")),
+        ("rating", [n % 2 for n in range(40)], "binary"),
+        ("rating", [n % 9 / 2 for n in range(40)], "regression"),
+        ("rating", list(range(40)), "regression"),
+        ("rating", ["abc"[n % 3] for n in range(40)], "multiclass"),
+        ("rating", [f"0{n % 3}" for n in range(40)], "multiclass"),
+    ],
+)
+def test_few_whole_numbers_called_ratings_have_an_order(name: str, labels: list[Any], kind: str) -> None:
+    assert document_of(table(size=SIZE, **{name: labels}), name)["tasks"] == {name: kind}
+
+
+def test_a_rating_says_what_else_it_could_be() -> None:
+    text = text_of(table(size=SIZE, rating=[n % 5 + 1 for n in range(40)]), "rating")
+    assert "# 5 values: 1, 2, 3, ...; `regression` would take them as amounts" in text
 
 
 def test_an_id_names_rows_and_is_no_input() -> None:

@@ -329,6 +329,99 @@ TASKS: dict[str, tuple[Document, dict[str, Change]]] = {
         },
     ),
 }
+PICTURES = {
+    "inputs": {name: {"kind": "image", "first": 4, "width": 4, "drop": 0.0} for name in ("photo", "print")},
+    "training": {**BASE["training"], "epochs": 3, "learning_rate": 0.05},
+}
+"""What tasks about pixels read."""
+PIXELS = {
+    "of": Change("print"),
+    "columns": Change(["mask"], {"column": None}, refused="one `column`"),
+    "width": Change(6),
+    **TASK,
+}
+TASKS |= {
+    kind: (
+        {"column": column, "of": "photo", "width": 4},
+        {name: replace(change, rest=PICTURES) for name, change in {**PIXELS, **own}.items()},
+    )
+    for kind, column, own in (
+        (
+            "segmentation",
+            "mask",
+            {
+                "column": Change("relief"),
+                "missing": Change(["media/mask2.png"]),
+                "metric": Change("pixel_accuracy"),
+                "classes": Change(["sky", "road", "car"]),
+                "ignore": Change([2]),
+            },
+        ),
+        (
+            "depth",
+            "relief",
+            {
+                "column": Change("mask"),
+                "missing": Change(["media/relief2.png"]),
+                "metric": Change("rmse"),
+                "scale": Change(0.001),
+                "invariance": Change(0.9),
+            },
+        ),
+    )
+}
+WRITES = {"column": "note", "vocabulary": 270, "width": 4, "heads": 2, "layers": 1, "max_tokens": 8}
+TASKS["generation"] = (
+    WRITES,
+    {
+        "column": Change("tags"),
+        "columns": Change(["note"], {"column": None}, refused="one `column`"),
+        "missing": Change(["Good"]),
+        "metric": Change("bleu"),
+        "of": Change(["age"], rest={"inputs": BASE["inputs"]}),
+        "vocabulary": Change(262),
+        "lowercase": Change(True),
+        "max_tokens": Change(5),
+        "width": Change(6),
+        "layers": Change(2),
+        "heads": Change(4),
+        "smoothing": Change(0.0),
+        "search": Change("sample"),
+        **DROPOUT,
+        **TASK,
+    },
+)
+LEARNT = {**BASE["training"], "epochs": 8, "learning_rate": 0.02}
+"""Enough for what is written not to be one letter over and over."""
+SEARCH: dict[str, tuple[Document, dict[str, Change]]] = {
+    "greedy": ({}, {}),
+    "beam": ({}, {"width": Change(1), "length_penalty": Change(9.0)}),
+    "sample": (
+        {},
+        {"temperature": Change(0.1), "top_k": Change(1), "top_p": Change(0.1), "seed": Change(1)},
+    ),
+}
+PAIRS = {"inputs": {name: {"kind": "number", "bins": 3, "width": 4} for name in ("age", "size", "weight")}}
+"""What belongs together."""
+TASKS["matching"] = (
+    {"column": "owner", "between": ["age", "size"], "width": 4},
+    {
+        name: replace(change, rest=PAIRS)
+        for name, change in {
+            "column": Change("shop"),
+            "columns": Change(["owner"], {"column": None}, refused="one `column`"),
+            "missing": Change(["0"]),
+            "metric": Change("median_rank"),
+            "between": Change(["age", "weight"]),
+            "objective": Change("sigmoid"),
+            "width": Change(6),
+            "layers": Change(1),
+            "pool": Change("attention"),
+            **DROPOUT,
+            **TASK,
+        }.items()
+    },
+)
 COLUMN = {kind: small["column"] for kind, (small, _) in (INPUTS | TASKS).items()}
 GRADIENT = {
     "at": Change("layer"),
@@ -518,8 +611,9 @@ def test_the_table_names_the_specs_inside_specs() -> None:
     registered = {cls for kinds in ROOMS.values() for cls in kinds.values()}
     inner = {found for cls in registered for one in cls.model_fields.values() for found in specs_in(one.annotation)}
     layers = {cls.word(): cls for cls in inner - registered}  # type: ignore[attr-defined]
-    assert set(layers) == set(TEXT_LAYERS)
-    for kind, (_, changes) in TEXT_LAYERS.items():
+    tables = TEXT_LAYERS | SEARCH
+    assert set(layers) == set(tables)
+    for kind, (_, changes) in tables.items():
         assert set(changes) == spec_fields(layers[kind]), kind
 
 
@@ -547,6 +641,10 @@ def lines() -> Iterator[Any]:
         *paragraphs(
             TEXT_LAYERS,
             lambda spec: {"inputs": {"x": {"kind": "text", "column": "note", **SMALL_TEXT, "encoder": spec}}},
+        ),
+        *paragraphs(
+            SEARCH,
+            lambda spec: {"tasks": {"note": {"kind": "generation", **WRITES, "search": spec}}, "training": LEARNT},
         ),
         *paragraphs(FUSION, lambda spec: {"fusion": spec}),
         *paragraphs(SHARING, lambda spec: {"sharing": spec}),
@@ -679,12 +777,15 @@ def row(folder: Path, number: int, chance: np.random.Generator) -> dict[str, Any
     for name in ("tone", "noise"):
         wave = np.sin(np.arange(int(chance.integers(300, 500))) * chance.uniform(0.1, 2))
         soundfile.write(folder / f"media/{name}{number}.wav", wave, 8000)
+    steps = np.add.outer(np.arange(8), np.arange(8) * (number % 5)) // 6  # drawn from nothing: chance is as it was
+    for name, numbers in (("mask", steps % 3), ("relief", 1 + steps)):
+        Image.fromarray(numbers.astype(np.uint8)).save(folder / f"media/{name}{number}.png")
     new = number % 2
     return {
         "id": f"r{number}",
         "owner": number // 5,
         "part": ["train", "train", "valid", "test"][number % 4],
-        **{name: f"media/{name}{number}.png" for name in ("photo", "print")},
+        **{name: f"media/{name}{number}.png" for name in ("photo", "print", "mask", "relief")},
         "album": f"media/photo{number}.png|media/print{number}.png",
         **{name: f"media/{name}{number}.wav" for name in ("tone", "noise")},
         "note": ["Good", "good and cheap", "Bad", "late and cold"][int(chance.integers(4))],

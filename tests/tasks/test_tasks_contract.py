@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from motet.core.errors import SpecError
 from motet.core.flow import Cells
-from motet.tasks import AnyTask, Binary, Multiclass, Multilabel, Regression, TaskSpec
+from motet.tasks import AnyTask, Binary, Count, Multiclass, Multilabel, Ordinal, Regression, TaskSpec
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,15 @@ KINDS = {
     "regression": Kind(Regression(), (1.5, "2", 7, -3.25, 0)),
     "huber": Kind(Regression(error="huber"), (1.5, "2", 7, -3.25, 0)),
     "absolute": Kind(Regression(error="absolute"), (1.5, "2", 7, -3.25, 0)),
+    "quantile": Kind(Regression(error="quantile"), (1.5, "2", 7, -3.25, 0)),
+    "gaussian": Kind(Regression(error="gaussian"), (1.5, "2", 7, -3.25, 0)),
+    "several": Kind(Regression(columns=("x", "y")), ([1, 5.5], [4, "2"], [1, 1], [0, 9], [-8, 1])),
+    "several quantile": Kind(Regression(error="quantile"), ([1, 5.5], [4, "2"], [1, 1], [0, 9], [-8, 1])),
+    "several gaussian": Kind(Regression(error="gaussian"), ("1|5.5", "4|2", [1, 1], [0, 9], [-8, 1])),
+    "ordinal": Kind(Ordinal(), (3, 1, 2, 1, 3)),
+    "levels": Kind(Ordinal(levels=("low", "middle", "high")), ("low", "high", "low", "middle", "high")),
+    "count": Kind(Count(), (0, "2", 7, 3.0, 0)),
+    "dispersion": Kind(Count(dispersion=0.5), (0, "2", 7, 3.0, 0)),
 }
 
 
@@ -73,8 +82,8 @@ def test_an_unknown_metric_is_refused_with_the_nearest_name() -> None:
         Binary(metric="auroK")
 
 
-@pytest.mark.parametrize("spec", [Binary, Multiclass, Regression])
-def test_columns_are_for_multilabel(spec: type[TaskSpec]) -> None:
+@pytest.mark.parametrize("spec", [Binary, Count, Multiclass, Ordinal])
+def test_columns_are_for_several_labels_or_numbers(spec: type[TaskSpec]) -> None:
     with pytest.raises(ValidationError, match="takes one `column`"):
         spec(columns=("a", "b"))
 
@@ -122,8 +131,8 @@ def test_the_loss_takes_half_precision(kind: Kind) -> None:
 
 
 def test_the_prior_is_the_constant_with_the_least_loss(kind: Kind) -> None:
-    if isinstance(kind.spec, Regression):
-        kind = Kind(Regression(), kind.cells)  # the prior is the mean whatever the loss, so that baselines are alike
+    if isinstance(kind.spec, Regression) and kind.spec.error != "gaussian":
+        kind = Kind(Regression(), kind.cells)  # the mean whatever the loss, so that baselines are alike; or quantiles
     codec = kind.spec.fit(kind.cells)
     label = targets(kind).repeat(200, *[1] * (targets(kind).ndim - 1))  # so that the half row of smoothing is small
     cells = Cells({"target": label}, torch.ones(len(label), dtype=torch.bool))
@@ -149,9 +158,11 @@ def test_an_untrained_head_answers_nearly_the_prior_and_passes_a_gradient(kind: 
 
 
 def test_an_unknown_rule_is_refused(kind: Kind) -> None:
-    known = "'evidential', 'mean', 'product', 'stacking', 'uncertainty'"
+    codec = kind.spec.fit(kind.cells)
+    known = ", ".join(map(repr, sorted(kind.spec.rules_for(codec))))
+    assert "'mean'" in known
     with pytest.raises(SpecError, match=f"can not join decisions by 'vote'; the rules it knows are {known}"):
-        kind.spec.rule("vote", kind.spec.fit(kind.cells), streams=["a"], width=3)
+        kind.spec.rule("vote", codec, streams=["a"], width=3)
 
 
 def test_metrics_of_no_rows_and_of_broken_outputs_are_nan(kind: Kind) -> None:

@@ -146,10 +146,37 @@ def precision_by_hand(output: np.ndarray, target: np.ndarray) -> float:
                     taken.add((row, which))
             right = np.cumsum(hits)
             recall, precision = right / total, right / np.arange(1, len(hits) + 1)
-            at = [max((p for p, r in zip(precision, recall, strict=True) if r >= level - 1e-12), default=0.0)
+            at = [max((p for p, r in zip(precision, recall, strict=True) if r >= level), default=0.0)
                   for level in np.linspace(0, 1, 101)]  # fmt: skip
             scores.append(np.mean(at))
     return float(np.mean(scores))
+
+
+def precision_of_coco(output: np.ndarray, target: np.ndarray) -> float:
+    """By pycocotools from end to end."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    def files(boxes: np.ndarray, there: np.ndarray, number: int) -> list[dict[str, Any]]:
+        return [
+            {"id": i + 1, "image_id": int(r), "category_id": int(boxes[r, p, number]), "iscrowd": 0, "area": 1.0,
+             "bbox": [*boxes[r, p, :2], *(boxes[r, p, 2:4] - boxes[r, p, :2])], "score": float(boxes[r, p, 4])}
+            for i, (r, p) in enumerate(np.argwhere(there))
+        ]  # fmt: skip
+
+    truth = COCO()
+    classes = np.unique(target[:, :, 4][target[:, :, 4] > 0])
+    truth.dataset = {
+        "images": [{"id": row} for row in range(len(target))],
+        "categories": [{"id": int(number)} for number in classes],
+        "annotations": files(target, target[:, :, 4] > 0, 4),
+    }
+    truth.createIndex()
+    evaluation = COCOeval(truth, truth.loadRes(files(output, output[:, :, 5] > 0, 5)), "bbox")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return float(evaluation.stats[0])
 
 
 @settings(max_examples=25, deadline=None)
@@ -169,6 +196,7 @@ def test_the_score_is_that_of_a_program_of_twenty_lines(seed: int) -> None:
         return
     found = mean_average_precision(torch.tensor(output), torch.tensor(target))
     assert found == pytest.approx(precision_by_hand(output, target), abs=1e-6)
+    assert found == pytest.approx(precision_of_coco(output, target), abs=1e-9)
 
 
 def test_a_class_nobody_trained_on_counts_as_missed() -> None:

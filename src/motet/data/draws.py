@@ -16,9 +16,9 @@ def table_weights(sampling: Sampling, table: Table, rows: np.ndarray) -> Float64
     """How often each of these training rows is wanted, so that each table gets its share; None: all alike.
 
     Of table k with n_k of the rows the share of an epoch is p_k, and within it each row comes as often: a row's weight
-    is in proportion to `p_k / n_k`, their mean 1. `p_k` is in proportion to `n_k` (size), to 1 (equal), to `n_k^(1/T)` for a temperature T, or to the
-    number named for it. Temperatures are those of Arivazhagan et al., Massively Multilingual Neural Machine Translation
-    in the Wild, arXiv 2019.
+    is in proportion to `p_k / n_k`, their mean 1. `p_k` is in proportion to `n_k` (size), to 1 (equal), to `n_k^(1/T)`
+    for a temperature T, or to the number named for it. Temperatures are those of Arivazhagan et al., Massively
+    Multilingual Neural Machine Translation in the Wild, arXiv 2019.
 
     >>> from motet.data import read_table
     >>> table = read_table([[{"x": 1}] * 4, [{"x": 2}]])

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any, TypeGuard
 
@@ -73,15 +73,27 @@ def tables_of(source: Any, part: str = "") -> tuple[TableSpec, ...]:
     ['gum/train', 'meld/train', 'table 3']
     """
     given = as_given(source)
-    several = is_several(given)
-    tables = [one if isinstance(one, TableSpec) else TableSpec(table=one) for one in (given if several else [given])]
-    other = f"{part} table".strip()
-    places = [_parts(one.table, f"{other} {n}" if several else other) for n, one in enumerate(tables, 1)]
-    depth = max(map(len, places))
-    while depth > 1 and len({place[1 - depth :] for place in places}) == len(set(places)):
-        depth -= 1
-    names = [one.name or "/".join(place[-depth:]) for one, place in zip(tables, places, strict=True)]
+    given = given if is_several(given) else [given]
+    tables = [one if isinstance(one, TableSpec) else TableSpec(table=one) for one in given]
+    names = _names(tables, f"{part} table".strip())
     return tuple(one.model_copy(update={"name": name}) for one, name in zip(tables, names, strict=True))
+
+
+def _names(tables: Sequence[TableSpec], in_memory: str) -> list[str]:
+    """The given names, and for the others so much of their paths, from the end, as tells them apart."""
+    taken = {one.name for one in tables}
+    numbers = [f"{in_memory} {n}" if len(tables) > 1 else in_memory for n in range(1, len(tables) + 1)]
+    places = [_parts(one.table, number) for one, number in zip(tables, numbers, strict=True)]
+    own = {place for one, place in zip(tables, places, strict=True) if one.name is None}
+    depth = next(
+        (
+            depth
+            for depth in range(1, max(map(len, places)))
+            if len(tails := {"/".join(place[-depth:]) for place in own}) == len(own) and not tails & taken
+        ),
+        0,  # all of it
+    )
+    return [one.name or "/".join(place[-depth:]) for one, place in zip(tables, places, strict=True)]
 
 
 def absolute_paths(source: Any, part: str, base: Path) -> Any:

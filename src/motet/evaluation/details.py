@@ -11,12 +11,14 @@ from motet.core.checks import text_of
 from motet.core.seed import generator
 from motet.evaluation.figure import figure
 from motet.evaluation.interval import Floats
-from motet.tasks import BinaryCodec, Codec, MulticlassCodec, MultilabelCodec, RegressionCodec
+from motet.evaluation.numbers import NUMBERS, numbers_of
+from motet.tasks import BinaryCodec, Codec, MulticlassCodec, MultilabelCodec, OrdinalCodec, SeveralCodec
 from motet.tasks.metrics import f1_scores
+from motet.tasks.ordinal import median_level
 
 MOST_CLASSES = 12
 MOST_POINTS = 400
-SHOWN = (BinaryCodec, MulticlassCodec, MultilabelCodec, RegressionCodec)
+SHOWN = (BinaryCodec, MulticlassCodec, MultilabelCodec, OrdinalCodec, *NUMBERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def details_of(
     """
     if not isinstance(codec, SHOWN):
         return Details()
-    if isinstance(codec, MulticlassCodec):  # a label that was never trained on has no place in the pictures
+    if isinstance(codec, MulticlassCodec | OrdinalCodec):  # a label never trained on has no place in the pictures
         known = (target >= 0).cpu()
         output, target = output[known], target[known]
         rows = [row for row, keep in zip(rows, known.tolist(), strict=True) if keep]
@@ -120,8 +122,8 @@ def details_of(
         return tuple(
             Mistake(
                 row=place(rows[i]),
-                truth=_text(labels[i]),
-                answer=_text(answers[""][i]),
+                truth=_text(codec, labels[i]),
+                answer=_text(codec, answers[""][i]),
                 probability=_probability(codec, answers, i),
                 cells=tuple(show(rows[i])),
             )
@@ -136,26 +138,36 @@ def details_of(
         return _of_classes(two, truth.astype(np.int64), names, mistakes)
     if isinstance(codec, MulticlassCodec):
         return _of_classes(values, truth, [text_of(label) for label in codec.classes], mistakes)
+    if isinstance(codec, OrdinalCodec):
+        return _of_classes(values, truth, [text_of(label) for label in codec.classes], mistakes, ordered=True)
     if isinstance(codec, MultilabelCodec):
         return _of_labels(values, truth, [text_of(label) for label in codec.labels], mistakes)
-    if isinstance(codec, RegressionCodec):
+    if isinstance(codec, NUMBERS):
+        found = numbers_of(codec, labels, answers[""])
         sample = np.sort(generator(seed, "scatter").permutation(len(truth))[:MOST_POINTS])
-        width = None if codec.half_width is None else codec.scale * codec.half_width
-        scatter = Scatter([labels[i] for i in sample], [answers[""][i] for i in sample], width)
-        return Details(scatter=scatter, mistakes=mistakes(np.abs(values - truth)))
+        scatter = Scatter([found.truth[i] for i in sample], [found.answer[i] for i in sample], found.half_width)
+        return Details(scatter=scatter, mistakes=mistakes(found.badness))
     return Details()
 
 
 def _of_classes(
-    logits: Floats, truth: np.ndarray, names: Sequence[str], mistakes: Callable[[Floats], tuple[Mistake, ...]]
+    logits: Floats,
+    truth: np.ndarray,
+    names: Sequence[str],
+    mistakes: Callable[[Floats], tuple[Mistake, ...]],
+    *,
+    ordered: bool = False,
 ) -> Details:
+    """The answer is the likeliest class; where they are `ordered` the median, and the farther off the worse."""
     probability = np.exp(logits - logits.max(-1, keepdims=True))
     probability /= probability.sum(-1, keepdims=True)
-    answer, confidence = logits.argmax(-1), probability.max(-1)
+    answer = median_level(probability) if ordered else logits.argmax(-1)
+    confidence = np.take_along_axis(probability, answer[:, None], axis=-1)[:, 0]
+    further = np.abs(answer - truth) - 1 if ordered else 0
     return Details(
         confusion=_confusion(answer, truth, names),
         reliability=reliability(confidence, answer == truth),
-        mistakes=mistakes(np.where(answer == truth, 0.0, confidence)),
+        mistakes=mistakes(np.where(answer == truth, 0.0, confidence + further)),
     )
 
 
@@ -203,7 +215,8 @@ def _probability(codec: Codec, answers: dict[str, list[object]], i: int) -> floa
     return max(value, 1 - value) if isinstance(codec, BinaryCodec) else value
 
 
-def _text(answer: object) -> str:
+def _text(codec: Codec, answer: object) -> str:
     if isinstance(answer, list):
-        return ", ".join(text_of(one) for one in answer) or "none"
+        text = figure if isinstance(codec, SeveralCodec) else text_of
+        return ", ".join(text(one) for one in answer) or "none"
     return figure(answer) if isinstance(answer, float) else text_of(answer)

@@ -10,13 +10,13 @@ from motet.media.npy import array
 from motet.media.picture import MAX_PIXELS, opened
 from motet.media.source import stream
 
-EXACT = ("PNG", "TIFF", "BMP", "PPM", "GIF", None)
+EXACT = ("PNG", "TIFF", "BMP", "PPM", None)
 """The formats that keep every number as it is, and pictures in memory."""
 _NPY = b"\x93NUMPY"
 
 
 def plane(source: object) -> np.ndarray:
-    """The numbers of one picture: a path or bytes of a PNG, TIFF, BMP, PPM, GIF or `.npy`, a Pillow image, or an array.
+    """The numbers of one picture: a path or bytes of a PNG, TIFF, BMP, PPM or `.npy`, a Pillow image, or an array.
 
     Of a picture with a palette the numbers of its colours, of one of 1, 8, 16 or 32 bits the values themselves.
     Errors: `CellError` with the reason: several numbers per pixel, a format that changes numbers (JPEG), damaged, more

@@ -13,6 +13,7 @@ _STARTS = {
     b"fLaC": "audio/flac",
     b"ID3": "audio/mpeg",
     b"\xff\xfb": "audio/mpeg",
+    b"\x93NUMPY": "application/x-npy",
 }
 _IN_RIFF = {b"WAVE": "audio/wav", b"WEBP": "image/webp"}
 _HEAD = re.compile(r"data:[\w.+-]*(/[\w.+-]+)?(;[\w.+-]+=[\w.+-]*)*;base64,", re.ASCII)

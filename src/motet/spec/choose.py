@@ -14,6 +14,8 @@ from motet.spec.registry import ROOMS
 
 VECTOR_FROM = 8  # so many numbered columns of numbers read better as one vector
 _LIKE_AN_ID = re.compile(r"(^|[_\W])(id|nr|no|index|idx|key)\W*$|[a-z](Id|ID)$", re.IGNORECASE)
+_RATINGS = "rating stars? score grade level severity satisfaction quality likert stage".replace(" ", "|")
+_LIKE_A_RATING = re.compile(rf"(?i:(^|[_\W])({_RATINGS})s?)($|[_\W\d])|[a-z](Rating|Stars|Score|Grade|Level|Quality)$")
 _NUMBERED = re.compile(r"(.*?\D)\d+")
 
 
@@ -172,7 +174,9 @@ def _task(table: Table, guess: ColumnGuess, name: str) -> Choice:
     if guess.kind in ("empty", "constant"):
         raise SpecError(f"column {name!r} can not be a task: it is {guess.kind}, so there is nothing to learn")
     kind = str(infer_task(table, name))
-    if guess.kind in ("image", "audio", "video", "vector", "datetime", "id") or kind not in ROOMS["tasks"]:
+    if kind == "multiclass" and guess.kind == "number" and guess.whole and _LIKE_A_RATING.search(name):
+        kind = "ordinal"
+    if guess.kind in ("image", "audio", "video", "datetime", "id") or kind not in ROOMS["tasks"]:
         raise SpecError(f"column {name!r} can not be a task: no task answers with {_a(guess.kind)} yet")
     if guess.kind == "text" and kind != "multilabel":
         raise SpecError(f"column {name!r} can not be a task: its cells are free text, and no task writes text yet")
@@ -190,10 +194,10 @@ def _a(noun: str) -> str:
 
 def _shown(guess: ColumnGuess, kind: str) -> str:
     """What a person needs to see whether the kind was guessed well."""
-    if kind in ("number", "regression"):
+    if kind in ("number", "regression") and guess.kind != "vector":
         return f"{_number(guess.low)} to {_number(guess.high)}"
     examples = [" ".join(example.split()) for example in guess.examples]
-    if kind in ("image", "audio", "text", "vector"):
+    if guess.kind == "vector" or kind in ("image", "audio", "text"):
         return f"e.g. {examples[0]}" if examples else ""
     return f"{guess.num_distinct:,} values: {', '.join(examples)}" + (", ..." if guess.num_distinct > 3 else "")
 

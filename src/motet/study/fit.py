@@ -62,6 +62,12 @@ def _check(experiment: Experiment, count: int) -> None:
             f"sharing: the penalties of dselect are means over the rows of one process, and there are {count}; "
             "train in one, or use another way of sharing"
         )
+    for task, spec in sorted(experiment.tasks.items()):
+        if spec.whole_batch or spec.batched_by is not None:
+            raise SpecError(
+                f"tasks.{task}: {spec.kind} compares rows that lie in different processes, and there are {count}; "
+                "train in one"
+            )
     rule = getattr(experiment.fusion, "rule", None)
     if rule in ("stacking", "uncertainty"):
         raise SpecError(

@@ -21,6 +21,7 @@ from motet.tasks.regression import GaussianCodec, QuantileCodec, Regression, Reg
 from motet.tasks.row import Head, RowCodec, RowTask
 from motet.tasks.segmentation import Segmentation, SegmentationCodec
 from motet.tasks.survival import Survival, SurvivalCodec
+from motet.tasks.synthesis import Synthesis, SynthesisCodec
 from motet.tasks.transcription import Transcription, TranscriptionCodec
 
 AnyTask = Annotated[
@@ -37,6 +38,7 @@ AnyTask = Annotated[
     | Regression
     | Segmentation
     | Survival
+    | Synthesis
     | Transcription,
     Field(discriminator="kind"),
 ]
@@ -82,6 +84,8 @@ __all__ = [
     "Source",
     "Survival",
     "SurvivalCodec",
+    "Synthesis",
+    "SynthesisCodec",
     "TaskSpec",
     "Transcription",
     "TranscriptionCodec",

@@ -175,7 +175,10 @@ class TaskSpec(ComponentSpec, ABC):
     @model_validator(mode="after")
     def _one_way_to_name_columns(self) -> Self:
         if self.columns is not None and not self.several:
-            raise ValueError(f"{self.word()} takes one `column`, not `columns`; 0/1 columns make a multilabel task")
+            raise ValueError(
+                f"{self.word()} takes one `column`, not `columns`; 0/1 columns make a multilabel task, columns of "
+                "numbers a regression"
+            )
         if self.columns is not None and self.column is not None:
             raise ValueError("give `column` or `columns`, not both")
         return self

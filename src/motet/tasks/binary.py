@@ -41,7 +41,7 @@ class BinaryCodec(RowCodec):
 
     negative: Label
     positive: Label
-    weights: tuple[float, float] | None = None
+    weights: tuple[float, ...] | None = None
 
     def read(self, cell: object) -> np.ndarray:
         """0 or 1, matched by text."""
@@ -134,7 +134,7 @@ class Binary(RowTask):
         positive = _positive(counts) if self.positive is None else _named(self.positive, counts)
         negative = next(label for label in counts if label is not positive)
         weights = weights_of(self.class_weights, {label: counts[label] for label in (negative, positive)})
-        return BinaryCodec(negative=negative, positive=positive, weights=weights and (weights[0], weights[1]))
+        return BinaryCodec(negative=negative, positive=positive, weights=weights)
 
     def restore(self, state: dict[str, Any]) -> BinaryCodec:
         """The codec of a bundle."""

@@ -25,8 +25,8 @@ def _by_text(given: Any) -> Any:
 ClassWeights = Annotated[
     Annotated[Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None, BeforeValidator(_by_text)],
     Field(
-        description="How much a label counts in the loss: numbers by label, 1 for one that is not named; or 'balanced', "
-        "in inverse proportion to how often it occurs, so that all labels count alike together."
+        description="How much a label counts in the loss: numbers by label, 1 for one that is not named; balanced: in "
+        "inverse proportion to how often it occurs."
     ),
 ]
 Focal = Annotated[
@@ -50,8 +50,8 @@ def weights_of(given: ClassWeights, counts: Mapping[Label, int]) -> tuple[float,
     Balanced they are `n / (C n_c)`, n labels of which n_c are c, so that their mean over the n labels is 1. Raises
     `SpecError` for a label that does not occur.
 
-    >>> weights_of("balanced", {"no": 3, "yes": 1}), weights_of({"yes": 5}, {"no": 3, "yes": 1})
-    ((0.6666666666666666, 2.0), (1.0, 5.0))
+    >>> weights_of({"yes": 5.0}, {"no": 3, "yes": 1}), weights_of("balanced", {"a": 1, "b": 1, "c": 4})
+    ((1.0, 5.0), (2.0, 2.0, 0.5))
     """
     if given is None:
         return None

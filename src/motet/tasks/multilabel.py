@@ -3,12 +3,11 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -18,6 +17,7 @@ from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec, Metric
 from motet.tasks.heads import LinearHead
+from motet.tasks.imbalance import ClassWeights, Focal, Smoothing, balanced, binary_cross_entropy, weights_of
 from motet.tasks.labels import Label, first_text, flag_of, label_of, natural_order
 from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, f1_scores, mean_that_exists, metric
@@ -36,12 +36,14 @@ class MultilabelCodec(RowCodec):
     """Target 0 or 1 per label (float32 `[B, L]`), output one logit per label `[B, L]`.
 
     A cell is a list of labels, as text in JSON, or text that `separator` divides; with `indicators` it is a list of yes
-    and no, one per label. An empty list is the empty set, which is a label like any other.
+    and no, one per label. An empty list is the empty set, which is a label like any other. `weights` are, for each
+    label, those of no and of yes.
     """
 
     labels: tuple[Label, ...] = Field(min_length=1)
     separator: str = Field(min_length=1)
     indicators: bool
+    weights: tuple[tuple[float, ...], ...] | None = None
 
     @cached_property
     def _number(self) -> dict[str, int]:
@@ -63,8 +65,12 @@ class MultilabelCodec(RowCodec):
         return item
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """`{"target": float32 [n, L]}`."""
-        return {"target": torch.from_numpy(np.stack(items))}
+        """`{"target": float32 [n, L]}`, and `"weight"` alike where labels have one."""
+        target = {"target": torch.from_numpy(np.stack(items))}
+        if self.weights is None:
+            return target
+        no, yes = torch.tensor(self.weights).T
+        return target | {"weight": torch.where(target["target"] > 0.5, yes, no)}
 
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
         """The list of labels likelier than not, and in "probability" the list of *their* probabilities."""
@@ -104,7 +110,9 @@ class MultilabelCodec(RowCodec):
 class Multilabel(RowTask):
     """Say which of several labels a row has, any number of them.
 
-    loss = mean_l [-y_l log s(z_l) - (1 - y_l) log(1 - s(z_l))] over the labels l.
+    loss = mean_l [-y_l log s(z_l) - (1 - y_l) log(1 - s(z_l))] over the labels l; see `motet.tasks.imbalance` for what
+    `class_weights`, `focal` and `smoothing` make of it. A weight given for a label is that of the rows that have it;
+    balanced, each label weighs its yes and its no as two classes.
 
     >>> codec = Multilabel().fit(["red|round", "round", []])
     >>> codec.labels, codec.read([]).tolist()
@@ -123,33 +131,47 @@ class Multilabel(RowTask):
 
     kind: Literal["multilabel"] = "multilabel"
     separator: str = Field(default="|", min_length=1, description="What divides the labels of one cell of text.")
+    class_weights: ClassWeights = None
+    focal: Focal = 0.0
+    smoothing: Smoothing = 0.0
 
     def fit(self, cells: Iterable[object]) -> MultilabelCodec:
         """Collect the labels, or take the columns' names; `DataError` where no label ever occurs."""
         if self.columns is not None:
             return self._fit_columns(cells)
         first: dict[str, Label] = {}
-        for cell in cells:
-            for label in _readable_set(cell, self.separator):
-                first_text(first, label)
+        counts: Counter[str] = Counter()
+        num_rows = 0
+        for found in _readable_sets(cells, self.separator):
+            counts.update({first_text(first, label) for label in found})
+            num_rows += 1
         if not first:
             raise DataError("no training row has any label; name the right column, or leave the task out")
-        labels = tuple(first[text] for text in sorted(first, key=natural_order))
-        return MultilabelCodec(labels=labels, separator=self.separator, indicators=False)
+        labels = {first[text]: counts[text] for text in sorted(first, key=natural_order)}
+        return self._codec(labels, num_rows, indicators=False)
 
     def _fit_columns(self, cells: Iterable[object]) -> MultilabelCodec:
         if not isinstance(self.columns, tuple):
             raise SpecError(f"the glob {self.columns!r} has to be resolved to names before the task is fitted")
-        codec = MultilabelCodec(labels=self.columns, separator=self.separator, indicators=True)
-        seen: Counter[int] = Counter()
+        num_rows, counts = 0, np.zeros(len(self.columns), dtype=np.int64)
         for cell in cells:
             try:
-                seen.update(np.flatnonzero(codec.read(cell)).tolist())
+                counts += _flags(cell, self.columns).astype(np.int64)
+                num_rows += 1
             except CellError:
                 continue
-        if not seen:
+        if not counts.any():
             raise DataError("the columns hold no 1 in any training row; name other columns, or leave the task out")
-        return codec
+        return self._codec(dict(zip(self.columns, counts.tolist(), strict=True)), num_rows, indicators=True)
+
+    def _codec(self, counts: Mapping[Label, int], num_rows: int, *, indicators: bool) -> MultilabelCodec:
+        """The codec of labels that so many of the rows have."""
+        weights: tuple[tuple[float, ...], ...] | None = None
+        if self.class_weights == "balanced":
+            weights = tuple(balanced([num_rows - count, count]) for count in counts.values())
+        elif self.class_weights is not None:
+            weights = tuple((1.0, weight) for weight in weights_of(self.class_weights, counts) or ())
+        return MultilabelCodec(labels=tuple(counts), separator=self.separator, indicators=indicators, weights=weights)
 
     def restore(self, state: dict[str, Any]) -> MultilabelCodec:
         """The codec of a bundle."""
@@ -173,12 +195,9 @@ class Multilabel(RowTask):
         return LinearHead(input_width, output_shape=self.output_shape(codec))
 
     def loss(self, output: Float[Tensor, "B L"], target: Cells) -> Float[Tensor, "B"]:
-        """The mean cross-entropy of the labels of each labelled row."""
-        return labelled_loss(_cross_entropy, output, target)
-
-
-def _cross_entropy(output: Tensor, label: Tensor) -> Tensor:
-    return F.binary_cross_entropy_with_logits(output, label, reduction="none").mean(-1)
+        """The mean cross-entropy of the labels of each labelled row, each by its weight."""
+        per_label = partial(binary_cross_entropy, focal=self.focal, smoothing=self.smoothing)
+        return labelled_loss(per_label, output, target)
 
 
 def _set_of(cell: object, separator: str) -> list[Label]:
@@ -199,11 +218,12 @@ def _list_in(text: str) -> list[object] | None:
     return found if isinstance(found, list) else None
 
 
-def _readable_set(cell: object, separator: str) -> list[Label]:
-    try:
-        return _set_of(cell, separator)
-    except CellError:
-        return []
+def _readable_sets(cells: Iterable[object], separator: str) -> Iterable[list[Label]]:
+    for cell in cells:
+        try:
+            yield _set_of(cell, separator)
+        except CellError:
+            continue
 
 
 def _flags(cell: object, labels: Sequence[Label]) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -35,7 +35,9 @@ UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 class TranscriptionCodec(Codec):
     """Target and output `[B, L]`: the numbers of the symbols, from 1, padded with -1; the blank, 0, is in neither.
 
-    Symbols are characters, or words, of the training rows. Text is taken with single spaces between its words.
+    Symbols are characters, or words, of the training rows. Text is taken with single spaces between its words, and
+    none around them, in labels and in answers. A symbol that no training row has is never written: in the truth it
+    stands as one character, whatever it is.
     """
 
     symbols: tuple[str, ...] = Field(min_length=1)
@@ -97,7 +99,7 @@ class TranscriptionCodec(Codec):
 
     def _joined(self, row: Sequence[int]) -> str:
         between = " " if self.unit == "word" else ""
-        return between.join(self._symbol(number) for number in row if number > 0)
+        return " ".join(between.join(self._symbol(number) for number in row if number > 0).split())
 
     def _symbol(self, number: int) -> str:
         return self.symbols[number - 1] if number <= len(self.symbols) else UNKNOWN
@@ -146,31 +148,38 @@ class TranscriptionHead(PartHead):
         self.symbols = nn.Linear(width, num_symbols + 1)
 
     def forward(self, reading: Reading, target: Cells) -> Float[Tensor, "B"]:
-        """The loss of each row: `-log p(label) / L`, p summed over all ways to say it in T tokens (`ctc_loss`)."""
-        return ctc_loss(self._logits(reading), reading.tokens[self.input].mask, target.values["target"])
+        """The loss of each row: `-log p(label) / L`, p summed over all ways to say it in T tokens (`ctc_loss`).
+
+        A label that can not be written costs nothing: one with more symbols than tokens, or one never seen in fitting.
+        """
+        labels = target.values["target"]
+        known = (labels < self.symbols.out_features).all(dim=1, keepdim=True)
+        logits, mask = self._logits(reading)
+        return ctc_loss(logits, mask & known, labels)
 
     @torch.no_grad()
     def answer(self, reading: Reading) -> Int64[Tensor, "B L"]:
         """The likeliest symbols that a beam search finds."""
-        tokens = reading.tokens[self.input]
-        found = ctc_prefix_search(self._logits(reading).log_softmax(dim=2), tokens.mask, width=self.beam)
+        logits, mask = self._logits(reading)
+        found = ctc_prefix_search(logits.log_softmax(dim=2), mask, width=self.beam)
         nothing = torch.full((found.shape[0], 1), PADDING, device=found.device)
         said = torch.cat([found, nothing], dim=1)
         absent = torch.where(torch.arange(said.shape[1], device=said.device) == 0, ABSENT, PADDING)
-        return torch.where(tokens.present[:, None], said, absent)
+        return torch.where(reading.tokens[self.input].present[:, None], said, absent)
 
     def start_from(self, prior: Tensor) -> None:
         """The symbols by their frequency, the blank as likely as all of them."""
         with torch.no_grad():
             self.symbols.bias.copy_(torch.cat([prior.new_zeros(1), prior]))
 
-    def _logits(self, reading: Reading) -> Float[Tensor, "B T V+1"]:
+    def _logits(self, reading: Reading) -> tuple[Float[Tensor, "B T V+1"], Bool[Tensor, "B T"]]:
+        """For every token, and which there are: none that stands for an absent sound."""
         tokens = reading.tokens[self.input]
-        x = self.tokens(hide(tokens.values, tokens.mask)) + self.features(reading.features)[:, None]
+        mask = tokens.mask & tokens.present[:, None]
+        x = self.tokens(hide(tokens.values, mask)) + self.features(reading.features)[:, None]
         for layer, dropout in zip(self.layers, self.dropout, strict=True):
-            x = dropout(layer(x, tokens.mask))
-        logits: Tensor = self.symbols(x)
-        return logits
+            x = dropout(layer(x, mask))
+        return self.symbols(x), mask
 
 
 class Transcription(PartTask):

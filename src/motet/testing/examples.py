@@ -154,12 +154,14 @@ TASKS: dict[str, Callable[[], list[object]]] = {
     "ranking": _relevances,
     "regression": _numbers,
     "survival": _times,
+    "synthesis": _sounds,
     "transcription": _spoken,
 }
 PART_INPUTS: dict[str, Callable[[], dict[str, tuple[str, list[object]]]]] = {
     "depth": lambda: {"photo": ("image", _pictures())},
     "segmentation": lambda: {"photo": ("image", _pictures())},
     "matching": lambda: {"photo": ("image", _pictures()), "note": ("text", _texts())},
+    "synthesis": lambda: {"line": ("text", _texts()), "place": ("vector", _vectors())},
     "transcription": lambda: {"speech": ("audio", _sounds())},
     "detection": lambda: {"photo": ("image", _pictures())},
     "generation": lambda: {"note": ("text", _texts()), "place": ("vector", _vectors())},

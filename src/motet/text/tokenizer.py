@@ -1,6 +1,6 @@
 """A byte-level BPE tokenizer, trained on the user's own texts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -54,6 +54,15 @@ class Tokenizer(Frozen):
     def encode(self, text: str) -> Int32[np.ndarray, "T"]:
         """The token ids of a text, 1 and up; none for one that is empty or blank."""
         return np.array(self._engine.encode(text).ids, dtype=np.int32) + np.int32(1)
+
+    def encode_words(self, words: Sequence[str]) -> tuple[Int32[np.ndarray, "T"], Int32[np.ndarray, "T"]]:
+        """The ids of words that are encoded one by one, and the number of the word that each is part of.
+
+        The ids are those of the text with a space between the words, unless normalisation or a merge reaches over it. A
+        word that is blank has none.
+        """
+        found = self._engine.encode(list(words), is_pretokenized=True)
+        return np.array(found.ids, dtype=np.int32) + np.int32(1), np.array(found.word_ids, dtype=np.int32)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of these ids, as far as normalisation has left it."""

@@ -19,7 +19,7 @@ from motet import media
 from motet.core.checks import text_of
 from motet.core.errors import CellError
 from motet.tasks.base import Metric
-from motet.tasks.detection.precision import mean_average_precision
+from motet.tasks.detection.precision import mean_average_precision, precision_of_rows
 from motet.tasks.labels import Label, label_of
 from motet.tasks.part import SizedCodec
 
@@ -112,7 +112,7 @@ class DetectionCodec(SizedCodec):
 
     def metrics(self) -> tuple[Metric, ...]:
         """map: COCO's average precision, the mean over classes and over overlaps from .5 to .95."""
-        return (Metric("map", True, mean_average_precision),)
+        return (Metric("map", True, mean_average_precision, among=precision_of_rows),)
 
     def prior(self, target: Tensor) -> Tensor:
         """How many boxes of each class `[C]` a picture has."""

@@ -1,7 +1,7 @@
 """Which item a row is about, what is answered, and how often the right partner is found. N rows, E width."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Any, Self
 
@@ -37,9 +37,9 @@ class MatchingCodec(Codec):
         return {"target": torch.from_numpy(np.stack(items))}
 
     def decode(self, output: Float[Tensor, "N 2 E"]) -> dict[str, list[Any]]:
-        """How similar the two sides of a row are, from -1 to 1; None without both. Beside it the vector of each side."""
-        vectors = output.detach().double().cpu().numpy()
-        there = vectors.any(axis=2)
+        """How similar the two sides of a row are, from -1 to 1, None without both; and the vector of each side."""
+        vectors: np.ndarray = output.detach().double().cpu().numpy()
+        there = np.any(vectors != 0, axis=2)
         similar = (vectors[:, 0] * vectors[:, 1]).sum(axis=1).clip(-1, 1).round(DIGITS)
         answers: dict[str, list[Any]] = {"": _where(there.all(axis=1), similar)}
         return answers | {name: _where(there[:, i], vectors[:, i].round(DIGITS)) for i, name in enumerate(self.between)}
@@ -91,14 +91,14 @@ def item_of(cell: object) -> int:
 
 def _parts(cell: object) -> list[bytes]:
     if isinstance(cell, np.ndarray) and cell.ndim and not cell.dtype.hasobject:
-        return [repr((cell.shape, cell.dtype.str)).encode(), np.ascontiguousarray(cell).tobytes()]
+        return [b"array " + repr((cell.shape, cell.dtype.str)).encode(), np.ascontiguousarray(cell).tobytes()]
     if isinstance(cell, bytes):
-        return [cell]
+        return [b"bytes " + cell]
     if isinstance(cell, list | tuple):
-        return [str(len(cell)).encode(), *(part for one in cell for part in _parts(one))]
+        return [b"list %d" % len(cell), *(part for one in cell for part in _parts(one))]
     value = cell.item() if isinstance(cell, np.generic) else cell
     if value is None or isinstance(value, bool | int | float | str | PurePath):
-        return [text_of(value).encode("utf-8", "surrogatepass")]
+        return [b"text " + text_of(value).encode("utf-8", "surrogatepass")]
     raise CellError(f"expected a cell that can be told from another, found a value of type {type(cell).__name__}")
 
 

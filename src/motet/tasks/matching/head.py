@@ -83,9 +83,9 @@ class MatchingHead(PartHead):
 
 
 class Side(nn.Module):
-    """Pooled tokens `[B, d]`, dropout, projected to `[B, E]` by a perceptron, or with no hidden layer a linear map.
+    """Tokens pooled to `[B, d]`, dropout, projected to `[B, E]` by a perceptron, or with no hidden layer a linear map.
 
-    "mean" is the mean token, "attention" `sum_t a_t x_t` with `a = softmax_t(w . x_t)`, w learned, at first 0: the mean.
+    "mean" is the mean token, "attention" `sum_t a_t x_t` with `a = softmax_t(w . x_t)`; w is learned, at first 0.
 
     >>> tokens = Tokens(torch.ones(2, 3, 4), torch.ones(2, 3, dtype=torch.bool), torch.ones(2, dtype=torch.bool))
     >>> Side(4, width=8, pool="attention")(tokens).shape

@@ -67,8 +67,8 @@ def places(vectors: Float64[np.ndarray, "N 2 E"], items: Int64[np.ndarray, "N"])
     others = np.flatnonzero(there[:, 0])
     asking = np.flatnonzero(there.all(axis=1))
     return (
-        Place(*_counted(first, items, asking, nearest, kinds), last=len(all_items)),
-        Place(*_counted(second, items, asking, lambda one: one @ first[others].T, items[others]), last=len(items)),
+        _placed(first, items, asking, nearest, kinds, last=len(all_items)),
+        _placed(second, items, asking, lambda one: one @ first[others].T, items[others], last=len(items)),
     )
 
 
@@ -82,14 +82,16 @@ def _nearest_of_each(vectors: Float64[np.ndarray, "M E"], starts: Int64[np.ndarr
     return lambda one: np.maximum.reduceat(one @ vectors.T, starts, axis=1)
 
 
-def _counted(
+def _placed(
     queries: Float64[np.ndarray, "N E"],
     items: Int64[np.ndarray, "N"],
     asking: Int64[np.ndarray, "n"],
     near: Near,
     candidates: Int64[np.ndarray, "G"],
-) -> Int64[np.ndarray, "3 N"]:
-    """Others above, others beside, own ones; 0 in rows that do not ask. `candidates` are their items."""
+    *,
+    last: int,
+) -> Place:
+    """`candidates` are the items of those there are, `asking` the rows that look for theirs."""
     counts = np.zeros((3, len(queries)), dtype=np.int64)
     for start in range(0, len(asking), ROWS_AT_ONCE):
         rows = asking[start : start + ROWS_AT_ONCE]
@@ -101,4 +103,4 @@ def _counted(
             (~own & (similar == best)).sum(axis=1),
             (own & (similar == best)).sum(axis=1),
         ]
-    return counts
+    return Place(above=counts[0], beside=counts[1], own=counts[2], last=last)

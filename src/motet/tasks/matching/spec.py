@@ -63,7 +63,7 @@ class Matching(PartTask):
     pool: Literal["mean", "attention"] = Field(
         default="mean", description="What becomes of an input's tokens: their mean, or one that is learned to look."
     )
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout of the pooled tokens, and behind each hidden layer.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout before and behind each hidden layer.")
 
     @property
     def label_from(self) -> int | None:
@@ -80,7 +80,8 @@ class Matching(PartTask):
         """With both sides written out; pictures and sounds first where they were left out."""
         if self.between is None:
             if len(kinds) != 2:
-                raise SpecError(f"a matching task is between two inputs, and there are {len(kinds)}: name two by `between`")
+                count = f"there {'is one' if len(kinds) == 1 else f'are {len(kinds)}'}"
+                raise SpecError(f"a matching task is between two inputs, and {count}: name two by `between`")
             first, second = sorted(kinds, key=lambda name: (kinds[name] not in DESCRIBED, name))
             return self.model_copy(update={"between": (first, second)})
         for name in self.between:

@@ -52,7 +52,7 @@ class Evidential(Rule):
         return self.output(combined(self.log_alpha(said)))
 
     def loss(self, output: Tensor, target: Cells) -> Float[Tensor, "B"]:
-        """That of the opinion; of several labels, the mean."""
+        """That of the opinion, by the weight of its label; of several labels, the mean."""
         return labelled_loss(self._row_loss, output, target)
 
     def terms(self, opinions: Mapping[str, Opinion], target: Cells) -> dict[str, LossTerm]:
@@ -69,8 +69,7 @@ class Evidential(Rule):
     def _row_loss(self, output: Tensor, label: Tensor) -> Tensor:
         log_alpha = self.log_alpha(output)
         weight = (self.epoch / ANNEALING_EPOCHS).clamp(max=1)
-        losses = opinion_loss(log_alpha, self.labelled(label, log_alpha.shape[-1]), weight)
-        return losses.reshape(len(output), -1).mean(dim=1)
+        return opinion_loss(log_alpha, self.labelled(label, log_alpha.shape[-1]), weight)
 
 
 class EvidentialOfClasses(Evidential):
