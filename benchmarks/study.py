@@ -30,7 +30,10 @@ class Job:
     @property
     def digest(self) -> str:
         """Of the experiment, wherever its table is: results of another one under the same key are not taken for its."""
-        document = {**self.experiment, "data": Path(self.experiment["data"]["train"]).name}
+        train = self.experiment["data"]["train"]
+        tables = [one["table"] for one in train] if isinstance(train, list) else [train]
+        names = [Path(table).name for table in tables]
+        document = {**self.experiment, "data": names if len(names) > 1 else names[0]}
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -107,7 +107,8 @@ def nearest(table: pa.Table) -> dict[str, dict[str, float]]:
 
 
 def shown(scores: Mapping[str, Mapping[str, float]]) -> str:
-    return " | ".join(f"{one['value']:.1f} ({one['low']:.1f} to {one['high']:.1f})" for one in map(scores.get, SCORES))
+    found = [scores[name] for name in SCORES]
+    return " | ".join(f"{one['value']:.1f} ({one['low']:.1f} to {one['high']:.1f})" for one in found)
 
 
 if __name__ == "__main__":

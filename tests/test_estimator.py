@@ -92,6 +92,21 @@ def test_a_regressor_scores_by_r2_and_has_no_probabilities() -> None:
     assert not hasattr(estimator, "classes_")
 
 
+def test_ordered_classes_are_classes_and_counts_are_numbers() -> None:
+    X, _ = table()
+    stars = pd.Series(np.digitize(X["noise"], [-0.5, 0.5]) + 9, name="stars")
+    rated = MotetEstimator(training=SHORT).fit(X, stars)
+    assert rated.model_.tasks["stars"][0].kind == "ordinal"
+    assert is_classifier(rated)
+    assert rated.classes_.tolist() == [9, 10, 11]
+    np.testing.assert_allclose(rated.predict_proba(X).sum(axis=1), 1, atol=1e-6)
+    assert rated.score(X, stars) == pytest.approx((rated.predict(X) == stars).mean())
+    counted = MotetEstimator(tasks="count", training=SHORT)
+    assert is_regressor(counted)
+    assert counted.fit(X, stars).score(X, stars) < 1
+    assert (counted.predict(X) > 0).all()
+
+
 def test_several_tasks_with_labels_missing_answer_a_frame() -> None:
     X, y = table()
     targets = pd.DataFrame({"answer": y.where(y.index % 3 > 0, None), "amount": X["noise"] * 2})

@@ -198,7 +198,7 @@ def _renamed(data: Path | None, rename: list[str] | None) -> Any:
     pairs = [one.partition("=") for one in rename or ()]
     for theirs, sign, ours in pairs:
         if data is None or not (theirs and sign and ours):
-            raise SpecError(f"--rename {theirs}{sign}{ours}: expected --data TABLE and THEIRS=OURS, such as tokens=words")
+            raise SpecError(f"--rename {theirs}{sign}{ours}: expected --data TABLE and a pair such as tokens=words")
     return {"table": data, "rename": {theirs: ours for theirs, _, ours in pairs}} if pairs else data
 
 

@@ -20,7 +20,7 @@ from motet.data import Table, determines, read_table
 from motet.model.columns import named_columns
 from motet.spec.choose import Choice, choose
 
-CLASSES = ("binary", "multiclass")
+CLASSES = ("binary", "multiclass", "ordinal")
 
 
 def _answers_one_class(estimator: "MotetEstimator") -> bool:
@@ -37,8 +37,8 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
     inputs: {name: kind, dict or Spec}, or a list of columns of X whose kinds are inferred; None: every column of X that
         says something (no ids, none that is empty or never changes).
     tasks: {name: kind, dict or Spec}, or the kind of the only task ("regression"), or a list of columns of X, and then
-        there is no y; None: every column of y, its kind inferred: whole numbers of at most 20 values are classes.
-        Before `fit` scikit-learn knows a classifier from a regressor only if `tasks` says so.
+        there is no y; None: every column of y, its kind inferred: whole numbers of at most 20 values are classes, or
+        ordinal if called a rating. Before `fit` scikit-learn knows a classifier from a regressor only if `tasks` says.
     data: further fields of the experiment's `data`, such as {"valid": 0.2, "root": "photos"}. Rows for validation are
         taken from X.
     out: a folder to keep the run in; None: a temporary one that is gone after `fit`.
@@ -127,7 +127,7 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
         kinds = self._kinds() or ()
         if len(kinds) == 1 and kinds[0] in CLASSES:
             tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
-        elif len(kinds) == 1 and kinds[0] == "regression":
+        elif len(kinds) == 1 and kinds[0] in ("count", "regression"):
             tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
         tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
         tags.target_tags.multi_output, tags.target_tags.required = True, False

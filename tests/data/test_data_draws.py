@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from motet.core.errors import SpecError
 from motet.data import Order, Table, read_table, table_weights
+from motet.data.draws import check_sampling
 
 
 def table_of(*sizes: int) -> Table:
@@ -66,6 +67,6 @@ def test_rows_are_drawn_by_their_share() -> None:
 
 def test_numbers_have_to_name_the_tables() -> None:
     with pytest.raises(SpecError, match=r"no table of training rows is called 't2'; choose from t0, t1"):
-        table_weights({"t0": 1, "t2": 1}, table_of(2, 3), np.arange(5))
+        check_sampling({"t0": 1, "t2": 1}, table_of(2, 3), np.arange(5))
     with pytest.raises(SpecError, match=r"table 't1' is not among t0"):
-        table_weights({"t0": 1}, table_of(2, 3), np.arange(5))
+        check_sampling({"t0": 1}, table_of(2, 3), np.arange(5))

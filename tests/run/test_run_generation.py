@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_what_can_be_learned_is_learned_to_perfection(run: Run) -> None:
     assert run.report.content["rows_scored"] == "test"
     assert [run.report["back"][name].value for name in ("chrf", "rouge_l")] == [100.0, 100.0]
-    assert run.report["back"]["chrf"].baseline < 50
+    assert run.report.content["tasks"]["back"]["baseline"]["chrf"] < 50
     contribution = run.report.content["inputs"]["said"]["contribution"]["back"]
     assert contribution["value"] == pytest.approx(100.0)
 
@@ -101,6 +101,14 @@ def test_a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not(tmp_path:
         assert torch.equal(resumed.model.network.state_dict()[name], weight), name
     assert resumed.model.predict(ROWS[:9]) == whole.model.predict(ROWS[:9])
     assert resumed.report["back"]["chrf"].value == whole.report["back"]["chrf"].value
+
+
+def test_few_labels_among_many_rows_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("motet.run.judge.MOST_LABELS_OF_PARTS", 2)
+    rows = [row | ({} if 100 <= number < 104 else {"back": None}) for number, row in enumerate(ROWS)]
+    document = experiment(epochs=1) | {"data": {"train": rows, "valid": ROWS[:3]}}
+    run = motet.fit(document, out=tmp_path / "run")
+    assert len(run.model.facts["priors"]["back"]) > 1
 
 
 def test_several_processes_learn_what_one_does(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tasks that compare rows, through the whole path: who meets in a batch, what is refused, what is learned and kept."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def rows(number: int = 240) -> list[dict[str, Any]]:
         {
             "a": float(a[row]),
             "b": float(b[row]),
+            "c": float(row) if row % 2 else None,
             "query": None if row % 24 == 0 else f"query {row % 24 if row % 5 else 99}",
             "rel": int(np.clip(np.round(a[row] + 1), 0, 3)) if row % 6 else None,
             "time": float(min(died[row], left[row])) if row % 6 != 1 else None,
@@ -90,7 +92,7 @@ def test_rows_of_a_group_meet_in_a_batch() -> None:
     train, table = prepared.fitted.splits.train, rows()
     cut = 0
     seen = [{table[row]["query"] for row in batch} - {None} for batch in order.batches(0)]
-    for one, following in zip(seen, seen[1:], strict=False):
+    for one, following in pairwise(seen):
         cut += len(one & following)
         assert len(one & following) <= 1  # the group at the border alone
     assert len({query for one in seen for query in one}) + cut == sum(map(len, seen))
@@ -119,10 +121,12 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
 
 def test_what_can_not_be_drawn_together_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     two = document()
-    two["tasks"] = two["tasks"] | {"also": {"kind": "ranking", "column": "died", "group": "a"}}
+    two["tasks"] = two["tasks"] | {"also": {"kind": "ranking", "column": "rel", "group": "died"}}
+    scarce = document(balance={"modalities": {"kind": "resample", "scarce": 1.0}})
+    scarce["inputs"] = scarce["inputs"] | {"c": {"kind": "number", "width": 8}}
     for change, said in (
-        (two, r"tasks\.rel: the rows of one 'query' .* tasks\.also those of one 'a'"),
-        (document(balance={"modalities": "resample"}), "tasks.rel learns from rows that meet in a batch"),
+        (two, r"tasks\.rel: the rows of one 'query' .* tasks\.also those of one 'died'"),
+        (scarce, r"balance\.modalities: rows are drawn one by one, but tasks\.rel learns from rows that meet"),
     ):
         with pytest.raises(SpecError, match=said):
             motet.fit(change, out=tmp_path / "run")

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 import motet
 from motet.core.component import Frozen
 from motet.core.errors import MotetError, SpecError
-from motet.data import DataSpec
+from motet.data import DataSpec, TableSpec
 from motet.spec import ROOMS, Balance, load
 from motet.training.spec import TrainingSpec
 
@@ -281,6 +281,8 @@ SHARING: dict[str, tuple[Document, dict[str, Change]]] = {
         },
     ),
 }
+RARE = {"focal": Change(2.0), "smoothing": Change(0.2)}
+"""What tasks of classes do about those that are rare."""
 TASKS: dict[str, tuple[Document, dict[str, Change]]] = {
     "binary": (
         {"column": "bought"},
@@ -290,6 +292,8 @@ TASKS: dict[str, tuple[Document, dict[str, Change]]] = {
             "missing": Change(["no", "?"], refused="nothing to learn"),
             "metric": Change("accuracy"),
             "positive": Change("no"),
+            "class_weights": Change({"yes": 3.0}),
+            **RARE,
             **TASK,
         },
     ),
@@ -300,6 +304,8 @@ TASKS: dict[str, tuple[Document, dict[str, Change]]] = {
             "columns": Change(["shop"], {"column": None}, refused="one `column`"),
             "missing": Change(["north"]),
             "metric": Change("macro_f1"),
+            "class_weights": Change("balanced"),
+            **RARE,
             **TASK,
         },
     ),
@@ -311,6 +317,31 @@ TASKS: dict[str, tuple[Document, dict[str, Change]]] = {
             "missing": Change(["new|old"]),
             "metric": Change("hamming"),
             "separator": Change(";"),
+            "class_weights": Change("balanced"),
+            **RARE,
+            **TASK,
+        },
+    ),
+    "ordinal": (
+        {"column": "price"},
+        {
+            "column": Change("is_new"),
+            "columns": Change(["price"], {"column": None}, refused="one `column`"),
+            "missing": Change(["11"]),
+            "metric": Change("mae"),
+            "levels": Change([14, 13, 12, 11, 10, 9]),
+            **TASK,
+        },
+    ),
+    "count": (
+        {"column": "price"},
+        {
+            "column": Change("owner"),
+            "columns": Change(["price"], {"column": None}, refused="one `column`"),
+            "missing": Change(["11"]),
+            "metric": Change("mae"),
+            "dispersion": Change(0.5),
+            "interval": Change(0.5),
             **TASK,
         },
     ),
@@ -318,11 +349,14 @@ TASKS: dict[str, tuple[Document, dict[str, Change]]] = {
         {"column": "price"},
         {
             "column": Change("size"),
-            "columns": Change(["price"], {"column": None}, refused="one `column`"),
+            "columns": Change(["price", "size"], {"column": None}),
             "missing": Change(["11"]),
             "metric": Change("mae"),
             "error": Change("absolute"),
+            "quantiles": Change([0.2, 0.5, 0.8], {"error": "quantile"}),
+            "beta": Change(0.0, {"error": "gaussian"}),
             "interval": Change(0.5),
+            "separator": Change(";", {"column": "place"}, refused="no training row has a number"),
             "unit": Change("euro", {"unit": None}),
             "head": Change("none", rest={"sharing": {"kind": "clustered", "branch": 1}}),
             **TASK,
@@ -417,6 +451,101 @@ TASKS["matching"] = (
             "width": Change(6),
             "layers": Change(1),
             "pool": Change("attention"),
+            **DROPOUT,
+            **TASK,
+        }.items()
+    },
+)
+TASKS["ranking"] = (
+    {"column": "price", "group": "owner"},
+    {
+        "column": Change("is_new"),
+        "columns": Change(["price"], {"column": None}, refused="one `column`"),
+        "missing": Change(["11"]),
+        "metric": Change("accuracy", refused="has no metric"),
+        "group": Change("shop"),
+        "over": Change("lists"),
+        **TASK,
+    },
+)
+TASKS["survival"] = (
+    {"column": "price", "event": "is_new"},
+    {
+        "column": Change("late", refused="not above 0"),
+        "columns": Change(["price"], {"column": None}, refused="one `column`"),
+        "missing": Change(["11"]),
+        "metric": Change("accuracy", refused="has no metric"),
+        "event": Change("is_old"),
+        "ties": Change("breslow", rest={"training": {**BASE["training"], "batch_size": 24}}),
+        "horizon": Change(13.0),
+        **TASK,
+    },
+)
+ONE_COLUMN = {"columns": Change(["boxes"], {"column": None}, refused="one `column`")}
+TASKS["detection"] = (
+    {"column": "boxes", "of": "photo", "width": 4},
+    {
+        name: replace(change, rest=PICTURES)
+        for name, change in {
+            "column": Change("marks"),
+            "missing": Change(["[]"]),
+            "metric": Change("accuracy", refused="has no metric"),
+            "of": Change("print"),
+            "unit": Change("fractions", {"column": "marks"}),
+            "width": Change(6),
+            "stride": Change(2),
+            "most": Change(1),
+            **ONE_COLUMN,
+            **TASK,
+        }.items()
+    },
+)
+TONES = {
+    "inputs": {
+        name: {"kind": "audio", "channels": 4, "blocks": 1, "width": 4, "window": 5.0, "hop": 1.0}
+        for name in ("tone", "noise")
+    }
+}
+"""Sounds that have as many tokens as short labels have symbols."""
+TASKS["transcription"] = (
+    {"column": "note", "of": "tone", "width": 4},
+    {
+        name: replace(change, rest=TONES)
+        for name, change in {
+            "column": Change("shop"),
+            "missing": Change(["Good"]),
+            "metric": Change("wer"),
+            "of": Change("noise"),
+            "unit": Change("word"),
+            "lowercase": Change(True),
+            "width": Change(6),
+            "layers": Change(2),
+            "beam": Change(1),
+            **ONE_COLUMN,
+            **DROPOUT,
+            **TASK,
+        }.items()
+    },
+)
+TASKS["synthesis"] = (
+    {"column": "tone", "width": 4, "heads": 2, "layers": 1},
+    {
+        name: replace(change, rest={"inputs": BASE["inputs"]})
+        for name, change in {
+            "column": Change("noise"),
+            "missing": Change(["media/tone2.wav"]),
+            "metric": Change("accuracy", refused="has no metric"),
+            "of": Change(["age"]),
+            "rate": Change(4000),
+            "seconds": Change(0.045),
+            "mels": Change(8),
+            "window": Change(10.0),
+            "hop": Change(5.0),
+            "step": Change(1),
+            "width": Change(6),
+            "layers": Change(2),
+            "heads": Change(4),
+            **ONE_COLUMN,
             **DROPOUT,
             **TASK,
         }.items()
@@ -580,10 +709,21 @@ DATA = {
     "split": Change("part"),
     "group": Change("owner"),
     "id": Change("id"),
+    "weight": Change("age"),
+    "sampling": Change({"table": 3, "other": 1}, {"train": ["table.csv", "other.csv"]}),
+    "resample": Change("bought"),
     "root": Change("elsewhere", rest={"inputs": {"photo": {"kind": "image", "first": 4, "width": 4}}}, refused="root"),
     "on_bad_cell": Change("error", SKIPPING, refused="bad.csv:3:age"),
     "max_bad_fraction": Change(0.0, SKIPPING, refused="max_bad_fraction (0)"),
 }
+TABLE = {
+    "table": Change("bad.csv", refused="bad.csv:3:age"),
+    "name": Change("first"),
+    "rename": Change({"age": "size", "size": "age"}),
+    "weight": Change(3.0),
+    "split": Change("part"),
+}
+"""Of one of two tables of training rows."""
 
 
 # --- every field has a line above
@@ -602,6 +742,7 @@ def test_the_table_names_every_kind_and_every_field() -> None:
         for kind, (_, changes) in kinds.items():
             assert set(changes) == spec_fields(ROOMS[room][kind]), f"{room}: {kind}"
     assert set(DATA) == spec_fields(DataSpec)
+    assert set(TABLE) == spec_fields(TableSpec)
     assert set(TRAINING) | set(PURE_SPEED) | WITHIN_ROUNDING == spec_fields(TrainingSpec)
     assert set(BALANCE) == spec_fields(Balance)
 
@@ -658,6 +799,12 @@ def lines() -> Iterator[Any]:
         *paragraphs(TASK_BALANCE, lambda spec: {"balance": {"tasks": spec}}),
         *paragraphs(MODALITY_BALANCE, lambda spec: {"balance": {"modalities": spec}}),
     ]
+    for name, change in TABLE.items():
+        given = {"table": "table.csv", **change.given}
+        before, after = (
+            {"data": {**BASE["data"], "train": [one, "other.csv"]}} for one in (given, {**given, name: change.value})
+        )
+        rooms.append((name, before, after, change, "table"))
     for room, changes in (("data", DATA), ("training", TRAINING), ("balance", BALANCE)):
         for name, change in changes.items():
             before = {**BASE.get(room, {}), **change.given}
@@ -781,7 +928,10 @@ def row(folder: Path, number: int, chance: np.random.Generator) -> dict[str, Any
     for name, numbers in (("mask", steps % 3), ("relief", 1 + steps)):
         Image.fromarray(numbers.astype(np.uint8)).save(folder / f"media/{name}{number}.png")
     new = number % 2
+    cup = {"label": ["bowl", "cup"][new], "box": [1, 1, 4 + number % 4, 6]}
     return {
+        "boxes": json.dumps([] if number % 6 == 0 else [cup]),
+        "marks": json.dumps([{"label": "mark", "box": [0, 0, 1, 1]}]),
         "id": f"r{number}",
         "owner": number // 5,
         "part": ["train", "train", "valid", "test"][number % 4],

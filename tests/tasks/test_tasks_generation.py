@@ -279,8 +279,8 @@ def test_every_input_and_the_features_are_heard() -> None:
         other = Tokens(one.values + one.mask[:, :, None], one.mask, one.present)
         changed.append(Reading(reading.features, {**reading.tokens, name: other}))
     assert len(changed) == 3
-    for one in changed:
-        assert not torch.allclose(head(one, target), before)
+    for other_reading in changed:
+        assert not torch.allclose(head(other_reading, target), before)
 
 
 def test_what_stands_for_an_absent_input_is_not_read() -> None:
@@ -328,7 +328,7 @@ def test_heads_divide_the_width() -> None:
 
 def log_probability(head: GenerationHead, reading: Reading, ids: Tensor) -> Tensor:
     """That of each row's ids and end, by `forward`."""
-    losses = head(reading, Cells({"target": ids}, torch.ones(len(ids), dtype=torch.bool)))
+    losses: Tensor = head(reading, Cells({"target": ids}, torch.ones(len(ids), dtype=torch.bool)))
     return -losses.sum(dim=1)
 
 

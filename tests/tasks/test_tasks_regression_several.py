@@ -15,7 +15,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells
 from motet.tasks import Codec, GaussianCodec, QuantileCodec, Regression, RegressionCodec, SeveralCodec
-from motet.tasks.rules import MeanOfGaussians, MeanOfNumbers
+from motet.tasks.rules import MeanOfGaussians, MeanOfNumbers, ProductOfNumbers
 from motet.testing import check_task
 
 PAIRS: list[Any] = [[1, 5.5], [4, "-2"], [1.5, 1], ["0", 9], [-8, 1], [3, 3]]
@@ -164,5 +164,9 @@ def test_decisions_about_several_numbers_know_fewer_rules() -> None:
     several, gaussian = Regression(), Regression(error="gaussian")
     assert isinstance(several.rule("mean", fitted(several), streams=["a"], width=2), MeanOfNumbers)
     assert isinstance(gaussian.rule("mean", fitted(gaussian), streams=["a"], width=2), MeanOfGaussians)
+    assert isinstance(several.rule("product", fitted(several), streams=["a"], width=2), ProductOfNumbers)
+    with pytest.raises(SpecError, match="can not join decisions by 'evidential'; the rules it knows are 'mean', 'prod"):
+        several.rule("evidential", fitted(several), streams=["a"], width=2)
     with pytest.raises(SpecError, match="can not join decisions by 'product'; the rules it knows are 'mean', 'stack"):
-        several.rule("product", fitted(several), streams=["a"], width=2)
+        quantile = Regression(error="quantile")
+        quantile.rule("product", fitted(quantile), streams=["a"], width=2)

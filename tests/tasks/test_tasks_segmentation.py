@@ -17,8 +17,8 @@ from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells
 from motet.media import plane
 from motet.tasks import Segmentation, SegmentationCodec, dense
-from motet.tasks.overlap import class_counts, mean_iou, pixel_accuracy
 from motet.tasks.part import Reading
+from motet.tasks.segmentation.overlap import class_counts, mean_iou, pixel_accuracy
 from motet.testing.examples import task_labels
 from motet.testing.part_case import PartCase
 

@@ -23,7 +23,8 @@ from motet.core.errors import CellError, DataError, MotetError, SpecError
 from motet.core.flow import Cells, Tokens
 from motet.serving.write import write_predictions
 from motet.tasks import Reading, Source, Transcription, TranscriptionCodec
-from motet.tasks.transcription import ABSENT, PADDING, UNKNOWN, TranscriptionHead
+from motet.tasks.transcription import TranscriptionHead
+from motet.tasks.transcription.codec import ABSENT, PADDING, UNKNOWN
 from motet.testing import suite
 from motet.training import Quiet
 
@@ -260,6 +261,13 @@ def test_a_wide_beam_finds_what_the_best_path_does_not() -> None:
             head.symbols.bias.copy_(torch.tensor([0.6, 0.4]).log())
         found[beam] = codec.decode(head.answer(reading))[""]
     assert found == {1: [""], 4: ["a"]}
+
+
+def test_it_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = built(codec_of())
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    with pytest.raises(SpecError, match="a task that transcribes can not be exported"):
+        head.answer(reading_of([5]))
 
 
 @pytest.mark.parametrize("layers", [0, 2])

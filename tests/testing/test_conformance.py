@@ -135,12 +135,33 @@ TASKS = with_variants(
     tasks.Ordinal(levels=(0, 1, 2, 3, 4, 5)),
     tasks.Count(dispersion=0.3),
     tasks.Count(dispersion="auto"),
+    tasks.Matching(objective="sigmoid"),
+    tasks.Matching(layers=1, pool="attention", dropout=0.0),
 )
+
+
+RECONSTRUCTIONS = [
+    tasks.Reconstruction(of="audio"),
+    tasks.Reconstruction(of="category"),
+    tasks.Reconstruction(of="image"),
+    tasks.Reconstruction(of="image", size=4, layers=2, width=32),
+    tasks.Reconstruction(of="number", layers=0, dropout=0.0),
+    tasks.Reconstruction(of="text"),
+    tasks.Reconstruction(of="text", read="tokens"),
+    tasks.Reconstruction(of="vector"),
+]
 
 
 @pytest.mark.parametrize("spec", TASKS)
 def test_tasks(spec: tasks.TaskSpec) -> None:
     check_task(spec, task_labels(spec.kind))
+
+
+@pytest.mark.parametrize("spec", [pytest.param(one, id=f"{n} {one.of}") for n, one in enumerate(RECONSTRUCTIONS)])
+def test_reconstructions(spec: tasks.Reconstruction) -> None:
+    """Of each kind of input; the cells are the labels."""
+    inputs = {kind: (kind, input_cells(kind)) for kind in ("audio", "category", "image", "number", "text", "vector")}
+    check_task(spec, input_cells(str(spec.of)), inputs)
 
 
 @pytest.mark.parametrize("spec", BALANCERS)

@@ -25,7 +25,6 @@ def table_weights(sampling: Sampling, table: Table, rows: np.ndarray) -> Float64
     >>> table_weights(2.0, table, np.arange(5)).round(3).tolist()
     [0.833, 0.833, 0.833, 0.833, 1.667]
     """
-    check_sampling(sampling, table, rows)
     weights = np.ones(len(rows))
     for name, own in table.by_table(rows).items():
         weights[own] = _share(sampling, name, len(own) / len(rows)) / len(own)

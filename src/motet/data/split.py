@@ -116,7 +116,7 @@ def _cut(
     tables = table.by_table(first)
     part_of = np.full(len(first), "train")
     for name, own in tables.items():
-        key = ("split",) if len(table.by_table()) == 1 else ("split", name)
+        key = ("split",) if len(fractions) == 1 else ("split", name)
         shuffled, start = own[seeds.generator(seed, *key).permutation(len(own))], 0
         for part, fraction in fractions[name].items():
             stop = start + max(1, round(fraction * len(own)))

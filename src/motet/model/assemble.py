@@ -62,7 +62,7 @@ def assemble(
             junction=junction,
             heads={job: {stream: _head(job, task, width) for stream in shared} for job, task in rows.items()},
             parts=_part_heads(parts, width, encoders, inputs, operator),
-            rules={job: _rule(task, operator, width) for job, task in rows.items()},
+            rules={job: _rule(job, task, operator, width) for job, task in rows.items()},
             priors={job: Prior(task.output_shape(codec)) for job, (task, codec) in rows.items()},
             singles={
                 job: {name: task.probe(codec, widths[name]) for name in names} for job, (task, codec) in rows.items()
@@ -158,9 +158,10 @@ def _about(task: str) -> Iterator[None]:
         raise SpecError(f"tasks.{task}: {error}") from error
 
 
-def _rule(task: tuple[RowTask, Codec], operator: Fusion, width: int) -> Rule:
+def _rule(name: str, task: tuple[RowTask, Codec], operator: Fusion, width: int) -> Rule:
     spec, codec = task
-    return spec.rule(operator.rule, codec, streams=sorted(operator.streams), width=width)
+    with _about(name):
+        return spec.rule(operator.rule, codec, streams=sorted(operator.streams), width=width)
 
 
 def _classes(tasks: Mapping[str, tuple[RowTask, Codec]], modality_balance: ThrottleSpec) -> dict[str, int | None]:

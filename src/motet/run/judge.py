@@ -25,19 +25,21 @@ MOST_LABELS_OF_PARTS = 1000
 def priors(prepared: Prepared) -> dict[str, Tensor]:
     """What is known of each task's labels without any input: the trivial baseline."""
     train = prepared.fitted.splits.train
-    some = train[np.unique(np.linspace(0, len(train) - 1, MOST_LABELS_OF_PARTS).astype(int))]
     return {
-        task: codec.prior(labels(prepared.dataset, some if isinstance(spec, PartTask) else train, task))
+        task: codec.prior(
+            labels(prepared.dataset, train, task, most=MOST_LABELS_OF_PARTS if isinstance(spec, PartTask) else None)
+        )
         for task, (spec, codec) in prepared.fitted.tasks.items()
     }
 
 
-def labels(dataset: Dataset, rows: np.ndarray, task: str) -> Tensor:
-    """The targets of those of these rows that have a label."""
+def labels(dataset: Dataset, rows: np.ndarray, task: str, *, most: int | None = None) -> Tensor:
+    """The targets of those of these rows that have a label; of `most` of them, evenly spread, where there are more."""
     column = dataset.store.columns[task]
-    places = dataset.store.places(rows)
-    present = column.present[places]
-    return column.reader.batch(column.take(places[present], rows[present]))["target"]
+    rows = rows[column.present[dataset.store.places(rows)]]
+    if most is not None and len(rows) > most:
+        rows = rows[np.linspace(0, len(rows) - 1, most).astype(int)]
+    return column.reader.batch(column.take(dataset.store.places(rows), rows))["target"]
 
 
 def batches_of(dataset: Dataset, rows: np.ndarray) -> Iterator[Batch]:

@@ -98,7 +98,7 @@ class Predictor:
     ) -> list[Collected]:
         """Outputs and targets for every row of a table that may hold labels, once per set of inputs taken away."""
         columns = task_columns(self.tasks, {name: spec for name, (spec, _) in self.inputs.items()})
-        targets = {name: column for name, column in columns.items() if set(column.names) <= set(table.column_names)}
+        targets = {name: column for name, column in columns.items() if _read_along(column) <= set(table.column_names)}
         if not targets:
             wanted = ", ".join(sorted({name for column in columns.values() for name in column.names}))
             raise DataError(f"{table.parts[0].name}: no task has its labels there; expected at least one of {wanted}")
@@ -137,6 +137,11 @@ class Predictor:
         dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=0)
         for start in range(0, len(rows), BATCH):
             yield dataset.batch(rows[start : start + BATCH], epoch=None)
+
+
+def _read_along(column: Column) -> set[str]:
+    """The columns that a label is read from, with those it is held against."""
+    return {*column.names, *(() if column.beside is None else column.beside.names)}
 
 
 def _near(column: str, spare: Sequence[str]) -> str:

@@ -17,11 +17,13 @@ from motet.tasks.multilabel import Multilabel, MultilabelCodec
 from motet.tasks.ordinal import Ordinal, OrdinalCodec
 from motet.tasks.part import PartHead, PartTask, Reading, Source
 from motet.tasks.ranking import Ranking, RankingCodec
+from motet.tasks.reconstruction import Reconstruction
 from motet.tasks.regression import GaussianCodec, QuantileCodec, Regression, RegressionCodec, SeveralCodec
 from motet.tasks.row import Head, RowCodec, RowTask
 from motet.tasks.segmentation import Segmentation, SegmentationCodec
 from motet.tasks.survival import Survival, SurvivalCodec
 from motet.tasks.synthesis import Synthesis, SynthesisCodec
+from motet.tasks.tagging import Tagging, TaggingCodec
 from motet.tasks.transcription import Transcription, TranscriptionCodec
 
 AnyTask = Annotated[
@@ -35,10 +37,12 @@ AnyTask = Annotated[
     | Multilabel
     | Ordinal
     | Ranking
+    | Reconstruction
     | Regression
     | Segmentation
     | Survival
     | Synthesis
+    | Tagging
     | Transcription,
     Field(discriminator="kind"),
 ]
@@ -74,6 +78,7 @@ __all__ = [
     "Ranking",
     "RankingCodec",
     "Reading",
+    "Reconstruction",
     "Regression",
     "RegressionCodec",
     "RowCodec",
@@ -86,6 +91,8 @@ __all__ = [
     "SurvivalCodec",
     "Synthesis",
     "SynthesisCodec",
+    "Tagging",
+    "TaggingCodec",
     "TaskSpec",
     "Transcription",
     "TranscriptionCodec",

@@ -75,6 +75,8 @@ class RowTask(TaskSpec, ABC):
         rules = self.rules_for(codec)
         if name not in rules:
             known = ", ".join(map(repr, sorted(rules)))
-            raise SpecError(f"a {self.kind} task can not join decisions by {name!r}; the rules it knows are {known}")
+            raise SpecError(
+                f"a task of kind {self.kind} can not join decisions by {name!r}; the rules it knows are {known}"
+            )
         shape = self.output_shape(codec)
         return rules[name](Joining(streams=tuple(streams), width=width, shape=shape, loss=self.loss))

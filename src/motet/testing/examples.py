@@ -1,6 +1,6 @@
 """Example cells for every kind of input and task, as a table would hold them. A new kind adds its own here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -23,7 +23,11 @@ def task_labels(kind: str) -> list[object]:
     return _cells(TASKS, kind, "TASKS")
 
 
-def part_inputs(kind: str) -> dict[str, tuple[str, list[object]]]:
+PartInputs = Mapping[str, tuple[str, Sequence[object]]]
+"""Inputs by name: the kind of each, and a cell for each label."""
+
+
+def part_inputs(kind: str) -> PartInputs:
     """For a task of this kind that reads parts: its inputs by name, each a kind and a cell for each of the labels."""
     if kind not in PART_INPUTS:
         raise LookupError(f"there are no inputs for {kind!r}: add some to PART_INPUTS in motet/testing/examples.py")
@@ -124,6 +128,17 @@ def _slope(place: int, picture: object) -> np.ndarray:
     depth[0, : columns // 3] = 0
     return depth.astype(np.float32)
 
+
+def _words() -> list[object]:
+    words = "a slow boat drifts past quiet houses while nobody on the shore looks up again".split()
+    return [words[start : start + 2 + 3 * start % 7] for start in range(12)]
+
+
+def _tags() -> list[object]:
+    of = {"boat": "B-thing", "houses": "B-place", "the": "B-place", "shore": "I-place", "slow": "B-thing"}
+    return [[of.get(word, "O") for word in words] for words in _words()]
+
+
 def _relevances() -> list[object]:
     return [[place * 7 % 12 % 4, f"query {place % 3}"] for place in range(12)]
 
@@ -152,16 +167,20 @@ TASKS: dict[str, Callable[[], list[object]]] = {
     "multilabel": _sets,
     "ordinal": _ratings,
     "ranking": _relevances,
+    "reconstruction": _numbers,
     "regression": _numbers,
     "survival": _times,
     "synthesis": _sounds,
+    "tagging": _tags,
     "transcription": _spoken,
 }
-PART_INPUTS: dict[str, Callable[[], dict[str, tuple[str, list[object]]]]] = {
+PART_INPUTS: dict[str, Callable[[], PartInputs]] = {
+    "reconstruction": lambda: {"age": ("number", _numbers())},
     "depth": lambda: {"photo": ("image", _pictures())},
     "segmentation": lambda: {"photo": ("image", _pictures())},
     "matching": lambda: {"photo": ("image", _pictures()), "note": ("text", _texts())},
     "synthesis": lambda: {"line": ("text", _texts()), "place": ("vector", _vectors())},
+    "tagging": lambda: {"note": ("text", _words())},
     "transcription": lambda: {"speech": ("audio", _sounds())},
     "detection": lambda: {"photo": ("image", _pictures())},
     "generation": lambda: {"note": ("text", _texts()), "place": ("vector", _vectors())},

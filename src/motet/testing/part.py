@@ -12,7 +12,7 @@ from motet.core.flow import Cells, Tokens
 from motet.tasks.part import PartTask, Reading
 from motet.testing import suite
 from motet.testing import task_common as common
-from motet.testing.examples import part_inputs
+from motet.testing.examples import PartInputs
 from motet.testing.part_case import PartCase
 
 NO_LABEL = {"no": "label"}
@@ -21,9 +21,9 @@ NEAR_ZERO = 0.1
 """Of the loss at the start: as much is left of it, at most, once the rows are memorised."""
 
 
-def check_part_task(spec: PartTask, labels: Sequence[object]) -> None:
-    """Run every check on this Spec with these labels and the example inputs of its kind."""
-    suite.run(CHECKS, PartCase(spec, labels), name=f"task {spec.kind}")
+def check_part_task(spec: PartTask, labels: Sequence[object], inputs: PartInputs | None = None) -> None:
+    """Run every check on this Spec with these labels and inputs; left out, with the example inputs of its kind."""
+    suite.run(CHECKS, PartCase(spec, labels, inputs), name=f"task {spec.kind}")
 
 
 def spec_survives_json(case: PartCase) -> None:
@@ -46,7 +46,7 @@ def the_resolved_spec_fits_to_the_same(case: PartCase) -> None:
     resolved = case.spec.resolved(case.fit())
     left = [name for name, value in resolved if value == "auto"]
     assert not left, f"still auto: {', '.join(left)}"
-    kinds = {name: kind for name, (kind, _) in part_inputs(case.given.kind).items()}
+    kinds = {name: kind for name, (kind, _) in case.inputs.items()}
     assert case.spec.reading(kinds) == case.spec, "the inputs it reads are not written out"
     assert resolved.fit(list(case.labels), case.readers) == case.fit(), "the resolved Spec fits to something else"
 
@@ -109,7 +109,7 @@ def rows_are_memorised(case: PartCase) -> None:
     """Trained on all rows together with the encoders' tokens, the loss falls to near zero and the answers are right."""
     codec, target, head = case.fit(), case.target(), case.build().train()
     encoders = torch.nn.ModuleDict({str(i): copy.deepcopy(one) for i, one in enumerate(case.encoders.values())})
-    inputs, features = part_inputs(case.given.kind), case.reading().features.clone().requires_grad_()
+    inputs, features = case.inputs, case.reading().features.clone().requires_grad_()
     cells = {
         name: Cells(reader.batch([reader.read(cell) for cell in inputs[name][1]]), target.present)
         for name, reader in case.readers.items()

@@ -14,7 +14,7 @@ from motet.spec.registry import ROOMS
 from motet.tasks.base import Codec
 from motet.tasks.part import PartHead, PartTask, Reading, Source
 from motet.testing import suite
-from motet.testing.examples import part_inputs
+from motet.testing.examples import PartInputs, part_inputs
 
 WIDTH = 12
 SMALL: dict[str, dict[str, Any]] = {
@@ -32,23 +32,27 @@ class PartCase:
 
     given: PartTask
     labels: Sequence[object]
+    beside: PartInputs | None = None
+
+    @cached_property
+    def inputs(self) -> PartInputs:
+        """Those that were given, or else the examples of its kind."""
+        return part_inputs(self.given.kind) if self.beside is None else self.beside
 
     @cached_property
     def spec(self) -> PartTask:
         """With the inputs it reads written out."""
-        return self.given.reading({name: kind for name, (kind, _) in part_inputs(self.given.kind).items()})
+        return self.given.reading({name: kind for name, (kind, _) in self.inputs.items()})
 
     @cached_property
     def readers(self) -> dict[str, Preparation]:
         """The preparations of the inputs it reads."""
-        inputs = part_inputs(self.given.kind)
-        return {name: _input(inputs[name][0]).fit(inputs[name][1]) for name in self.spec.reads}
+        return {name: _input(self.inputs[name][0]).fit(self.inputs[name][1]) for name in self.spec.reads}
 
     @cached_property
     def encoders(self) -> dict[str, PresentOnly]:
         """One for each input it reads."""
-        inputs = part_inputs(self.given.kind)
-        return {name: _encoder(inputs[name][0], reader) for name, reader in self.readers.items()}
+        return {name: _encoder(self.inputs[name][0], reader) for name, reader in self.readers.items()}
 
     def fit(self, labels: Sequence[object] | None = None) -> Codec:
         """The codec fitted to the labels."""
@@ -72,13 +76,13 @@ class PartCase:
 
     def reading(self, absent: Sequence[int] = ()) -> Reading:
         """What a head reads: features of chance, and the inputs, of which the `absent` rows have none."""
-        inputs, num_rows = part_inputs(self.given.kind), len(self.labels)
+        num_rows = len(self.labels)
         present = torch.ones(num_rows, dtype=torch.bool)
         present[list(absent)] = False
         tokens = {}
         for name, encoder in self.encoders.items():
             reader = self.readers[name]
-            values = reader.batch([reader.read(cell) for cell in inputs[name][1]])
+            values = reader.batch([reader.read(cell) for cell in self.inputs[name][1]])
             with torch.no_grad():
                 tokens[name] = encoder(Cells(values, present))
         return Reading(torch.randn(num_rows, WIDTH, generator=torch.Generator().manual_seed(0)), tokens)

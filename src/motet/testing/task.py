@@ -14,6 +14,7 @@ from motet.tasks.part import PartTask
 from motet.tasks.row import Head, RowCodec, RowTask
 from motet.testing import suite
 from motet.testing import task_common as common
+from motet.testing.examples import PartInputs
 from motet.testing.part import check_part_task
 from motet.testing.rule import check_rule
 
@@ -49,16 +50,17 @@ class Case:
         return torch.randn(len(self.labels), WIDTH, generator=torch.Generator().manual_seed(0))
 
 
-def check_task(spec: TaskSpec, labels: Sequence[object]) -> None:
+def check_task(spec: TaskSpec, labels: Sequence[object], inputs: PartInputs | None = None) -> None:
     """Run every check of the room on this Spec with these labels; `AssertionError` names what fails.
 
-    A task that reads parts of inputs is run on the example inputs of its kind, which have a row for each label.
+    A task that reads parts of inputs is run on `inputs`, by name the kind of each and a cell for each label; left out,
+    on the examples of its kind.
 
     >>> from motet.tasks import Regression
     >>> check_task(Regression(), [1, 2.5, "4", -3])
     """
     if isinstance(spec, PartTask):
-        check_part_task(spec, labels)
+        check_part_task(spec, labels, inputs)
         return
     assert isinstance(spec, RowTask), "a task is a RowTask or a PartTask"
     suite.run(CHECKS, Case(spec, labels), name=f"task {spec.kind}")

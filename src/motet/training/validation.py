@@ -10,8 +10,8 @@ class Validation:
 
     `gains` is that of each task whose score says anything.
     `singles[input][task]` is the primary metric of a throttle's single-input head; `losses[input][task]` is its mean
-    loss and, under the empty name, that of the joint decision. `tables[table][task]` are the scores on the rows of one of
-    several tables.
+    loss and, under the empty name, that of the joint decision. `tables[table][task]` are the scores on the rows of one
+    of several tables.
     """
 
     scores: Mapping[str, Mapping[str, float]]

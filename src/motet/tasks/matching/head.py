@@ -31,7 +31,7 @@ class MatchingHead(PartHead):
     >>> head = MatchingHead({"photo": 6, "text": 4}, between=("photo", "text"), width=3, scale=math.log(10))
     >>> photo = Tokens(torch.randn(2, 5, 6), torch.ones(2, 5, dtype=torch.bool), torch.ones(2, dtype=torch.bool))
     >>> text = Tokens(torch.randn(2, 1, 4), torch.ones(2, 1, dtype=torch.bool), torch.tensor([True, False]))
-    >>> head.answer(Reading(torch.zeros(2, 1), {"photo": photo, "text": text})).norm(dim=2).round()
+    >>> head.answer(Reading(torch.zeros(2, 1), {"photo": photo, "text": text})).norm(dim=2).detach().round()
     tensor([[1., 1.],
             [1., 0.]])
     """

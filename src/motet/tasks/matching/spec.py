@@ -4,15 +4,15 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
-import torch
-from jaxtyping import Float
-from pydantic import Field
+from jaxtyping import Float, Int64
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from motet.core.checks import did_you_mean
 from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells, Reader
 from motet.tasks.base import Codec
+from motet.tasks.losses import loss_among_labelled
 from motet.tasks.matching.codec import MatchingCodec, item_of
 from motet.tasks.matching.contrast import infonce, sigmoid
 from motet.tasks.matching.head import MatchingHead
@@ -64,6 +64,12 @@ class Matching(PartTask):
         default="mean", description="What becomes of an input's tokens: their mean, or one that is learned to look."
     )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout before and behind each hidden layer.")
+
+    @model_validator(mode="after")
+    def _fields_are_heeded(self) -> Self:
+        if self.column is None and self.missing:
+            raise ValueError("`missing` says how labels are spelt that are absent; it goes with a `column` of labels")
+        return self
 
     @property
     def label_from(self) -> int | None:
@@ -128,9 +134,9 @@ class Matching(PartTask):
 
     def loss(self, output: Float[Tensor, "B 2 E"], target: Cells) -> Float[Tensor, "B"]:
         """Each labelled row's, held against the other labelled ones."""
-        rows = target.present.nonzero().squeeze(1)
-        first, second = output[rows].float().unbind(dim=1)
-        item = target.values["target"][rows]
+        return loss_among_labelled(self._loss, output, target)
+
+    def _loss(self, vectors: Float[Tensor, "n 2 E"], item: Int64[Tensor, "n"]) -> Float[Tensor, "n"]:
+        first, second = vectors.unbind(dim=1)
         compare = infonce if self.objective == "infonce" else sigmoid
-        losses = compare(first @ second.T, item[:, None] == item)
-        return torch.zeros(len(output), device=losses.device).index_copy(0, rows, losses)
+        return compare(first @ second.T, item[:, None] == item)

@@ -39,7 +39,8 @@ OneNumber = RegressionCodec | QuantileCodec | GaussianCodec
 Rules = Mapping[str, Callable[[Joining], Rule]]
 BETA = 0.5
 
-_OF_SEVERAL: Rules = {"mean": MeanOfNumbers, "stacking": StackingOfNumbers}
+_OF_QUANTILES: Rules = {"mean": MeanOfNumbers, "stacking": StackingOfNumbers}
+_OF_SEVERAL: Rules = {**_OF_QUANTILES, "product": ProductOfNumbers, "uncertainty": ProductOfNumbers}
 _OF_GAUSSIANS: Rules = {
     "mean": MeanOfGaussians,
     "product": ProductOfGaussians,
@@ -160,10 +161,12 @@ class Regression(RowTask):
         return self.model_copy(update={"quantiles": self.levels}) if self.error == "quantile" else self
 
     def rules_for(self, codec: Codec) -> Rules:
-        """Fewer for several numbers, and for quantiles: there is no precision of all at once."""
+        """Fewer for several numbers, of which a stream has one precision, and for quantiles, of which it has none."""
         if self.error == "gaussian":
             return _OF_GAUSSIANS
-        return _OF_SEVERAL if self.error == "quantile" or isinstance(codec, SeveralCodec) else self.rules
+        if self.error == "quantile":
+            return _OF_QUANTILES
+        return _OF_SEVERAL if isinstance(codec, SeveralCodec) else self.rules
 
     def output_shape(self, codec: Codec) -> tuple[int, ...]:
         """One value; with error quantile one for each, with gaussian two; all that for each of several numbers."""
@@ -189,11 +192,7 @@ class Regression(RowTask):
 
     def loss(self, output: Float[Tensor, "B ..."], target: Cells) -> Float[Tensor, "B"]:
         """The error of each labelled row, in standardised units; of several numbers the mean."""
-        return labelled_loss(self._row_loss, output, target)
-
-    def _row_loss(self, output: Tensor, label: Tensor) -> Tensor:
-        errors = self._error(output, label)
-        return errors if errors.ndim == 1 else errors.mean(dim=1)
+        return labelled_loss(self._error, output, target)
 
     def _error(self, output: Tensor, label: Tensor) -> Tensor:
         if self.error == "quantile":

@@ -70,19 +70,18 @@ class SynthesisHead(PartHead):
         for among, across in zip(self.among, self.across, strict=True):
             x = across(among(x, everywhere), memory, mask)
         frames: Tensor = self.frames(self.norm(x))
-        return frames.unflatten(2, (self.step, self.mels + 1)).flatten(1, 2)[:, : self.longest]
+        return frames.reshape(x.shape[0], -1, self.mels + 1)[:, : self.longest]
 
     @torch.no_grad()
     def answer(self, reading: Reading) -> Float[Tensor, "B F M+1"]:
-        """The frames up to the first that is rather silent than not, one at least, and 1 behind each; 0 elsewhere.
+        """As many of the first frames as are likelier to sound than not, one at least, and 1 behind each; 0 elsewhere.
 
         A row that has none of the inputs has no frames.
         """
         said = self.said(reading).float()
-        sounds = (said[:, :, -1] > 0).long()
-        sounds[:, 0] = 1
+        length = (said[:, :, -1] > 0).sum(dim=1, keepdim=True).clamp(min=1)
         known = torch.stack([one.present for one in reading.tokens.values()]).any(dim=0)
-        there = (sounds.cumprod(dim=1) > 0) & known[:, None]
+        there = (torch.arange(said.shape[1], device=said.device) < length) & known[:, None]
         if not torch.compiler.is_compiling():
             longest = max(1, int(there.sum(dim=1).max()) if len(there) else 1)
             said, there = said[:, :longest], there[:, :longest]

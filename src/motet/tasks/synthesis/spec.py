@@ -99,9 +99,8 @@ class Synthesis(PartTask):
     def fit(self, cells: Iterable[object], readers: Mapping[str, Reader]) -> SynthesisCodec:
         """Rate, length, mean and deviation from up to 256 sounds, evenly spread."""
         sample = _spread(list(cells))
-        rate = self.rate
-        if rate == "auto":
-            rate = min(HIGHEST_RATE, round(float(np.median(_readable(sample, media.sound_rate)))))
+        auto_rate = min(HIGHEST_RATE, round(float(np.median(_readable(sample, media.sound_rate)))))
+        rate = auto_rate if self.rate == "auto" else self.rate
         sounds = _readable(sample, lambda cell: samples_of(cell, rate=rate))
         auto_seconds = min(LONGEST_SECONDS, float(np.quantile([len(sound) for sound in sounds], 0.99)) / rate)
         unscaled = SynthesisCodec(
