@@ -36,7 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     data = study.data_folder() / "meld_text"
-    table = lines(data, "dev" if arguments.valid else "test")
+    table = lines(data, "val" if arguments.valid else "test")
     begun, used = time.monotonic(), time.process_time()
     found = [scores(table, seed, arguments.set) for seed in arguments.seeds]
     minutes, cpu = (time.monotonic() - begun) / 60, (time.process_time() - used) / 60
@@ -54,7 +54,7 @@ def lines(data: Path, scored: str) -> pa.Table:
     """The lines that train, those that validate and, where they are asked for, those that test."""
     table = pcsv.read_csv(data / "manifest.csv", parse_options=pcsv.ParseOptions(newlines_in_values=True))
     wanted = ["utterance", "previous_utterance", "speaker_main", *TASKS, "split"]
-    return table.select(wanted).filter(pc.is_in(table["split"], pa.array(["train", "dev", scored])))
+    return table.select(wanted).filter(pc.is_in(table["split"], pa.array(["train", "val", scored])))
 
 
 def experiment(table: pa.Table, *, seed: int = 0) -> dict[str, Any]:

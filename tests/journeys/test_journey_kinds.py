@@ -1,5 +1,6 @@
 """One model with tasks of many kinds, all at once: it trains, is stopped and goes on, predicts and is evaluated."""
 
+import io
 import json
 import shutil
 import signal
@@ -17,6 +18,7 @@ from scenes import RATE, SIDE, TASKS, experiment, scenes
 import motet
 from motet.artifact import read_bundle
 from motet.core.errors import MotetError
+from motet.serving.write import write_predictions
 from motet.spec import ROOMS
 from motet.training import Quiet
 
@@ -73,9 +75,10 @@ def test_stopped_and_resumed_is_never_stopped(folder: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
-def test_answers_are_ones_a_person_can_use(folder: Path, tmp_path: Path, suffix: str) -> None:
-    from motet.serving.write import write_predictions
-
+def test_answers_are_ones_a_person_can_use(
+    folder: Path, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
     predictor = motet.load(folder / "run")
     written = tmp_path / f"answers.{suffix}"
     assert write_predictions(predictor, folder / "scenes.parquet", written) == 48
@@ -84,8 +87,6 @@ def test_answers_are_ones_a_person_can_use(folder: Path, tmp_path: Path, suffix:
     assert first["is_red"] in ("yes", "no")
     assert isinstance(first["price"], float)
     assert len(first["tags"]) == 5
-    import io
-
     assert Image.open(io.BytesIO(first["mask"])).size == (SIDE, SIDE)
     assert isinstance(first["caption"], str)
     assert isinstance(first["heard"], str)
@@ -96,7 +97,8 @@ def test_answers_are_ones_a_person_can_use(folder: Path, tmp_path: Path, suffix:
         assert 0 <= box["box"][0] <= box["box"][2] <= SIDE
 
 
-def test_a_bundle_alone_says_the_same(folder: Path, tmp_path: Path) -> None:
+def test_a_bundle_alone_says_the_same(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
     shutil.copytree(folder / "run" / "bundle", tmp_path / "bundle")
     rows = pq.read_table(folder / "scenes.parquet").to_pylist()
     one, other = motet.load(folder / "run"), motet.load(tmp_path / "bundle")

@@ -169,7 +169,11 @@ def test_a_resumed_run_ends_the_same(run: Run, tmp_path: Path) -> None:
 def test_an_exported_graph_tags_texts_of_other_lengths(run: Run) -> None:
     batch = next(iter(run.model._batches(read_table(ROWS[:5]), {}, None)))
     graph = export(run.model.network, batch.inputs).module()
-    rows = [{"words": ["Rome"], "size": 5}, {"words": None, "size": 3}, {"words": ["the", "boat", *["in"] * 9], "size": 4}]
+    rows = [
+        {"words": ["Rome"], "size": 5},
+        {"words": None, "size": 3},
+        {"words": ["the", "boat", *["in"] * 9], "size": 4},
+    ]
     asked = next(iter(run.model._batches(read_table(rows), {}, None)))
     said = graph(*flat(asked.inputs).values())
     with torch.no_grad():

@@ -389,6 +389,7 @@ TASKS |= {
                 "metric": Change("pixel_accuracy"),
                 "classes": Change(["sky", "road", "car"]),
                 "ignore": Change([2]),
+                "class_weights": Change("balanced"),
             },
         ),
         (
@@ -482,10 +483,12 @@ TASKS["survival"] = (
     },
 )
 ONE_COLUMN = {"columns": Change(["boxes"], {"column": None}, refused="one `column`")}
+LARGER = {**PICTURES, "inputs": {name: {**one, "size": [32, 32]} for name, one in PICTURES["inputs"].items()}}
+"""Pictures of several maps."""
 TASKS["detection"] = (
     {"column": "boxes", "of": "photo", "width": 4},
     {
-        name: replace(change, rest=PICTURES)
+        name: replace(change, rest=LARGER)
         for name, change in {
             "column": Change("marks"),
             "missing": Change(["[]"]),
@@ -493,7 +496,7 @@ TASKS["detection"] = (
             "of": Change("print"),
             "unit": Change("fractions", {"column": "marks"}),
             "width": Change(6),
-            "stride": Change(2),
+            "stride": Change(8),
             "most": Change(1),
             **ONE_COLUMN,
             **TASK,
@@ -551,7 +554,31 @@ TASKS["synthesis"] = (
         }.items()
     },
 )
-COLUMN = {kind: small["column"] for kind, (small, _) in (INPUTS | TASKS).items()}
+AGAIN = {
+    "inputs": {"age": {"kind": "number", "bins": 3, "width": 4}, "note": {"kind": "text", **SMALL_TEXT}},
+    "training": {**BASE["training"], "epochs": 3, "learning_rate": 0.05},
+}
+"""What can be said again: a number, and a text."""
+TASKS["reconstruction"] = (
+    {"of": "note", "width": 4},
+    {
+        name: replace(change, rest=change.rest or AGAIN)
+        for name, change in {
+            "column": Change("note", refused="no column of labels"),
+            "columns": Change(["note"], refused="one `column`"),
+            "missing": Change(["Good"], refused="no column of labels"),
+            "metric": Change("accuracy", refused="has no metric"),
+            "of": Change("age"),
+            "read": Change("tokens"),
+            "width": Change(6),
+            "layers": Change(0, {"of": "age"}),
+            "size": Change(2, {"of": "photo"}, rest={"inputs": {"photo": {"kind": "image", "first": 4, "width": 4}}}),
+            **DROPOUT,
+            **TASK,
+        }.items()
+    },
+)
+COLUMN = {kind: small.get("column", "again") for kind, (small, _) in (INPUTS | TASKS).items()}
 GRADIENT = {
     "at": Change("layer"),
     "every": Change(2),

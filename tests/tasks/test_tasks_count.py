@@ -129,6 +129,13 @@ def test_the_model_is_poisson_regression() -> None:
     assert codec.decode(head(features))[""] == pytest.approx(expected, rel=1e-4)
 
 
+def test_half_precision_keeps_the_digits_of_large_counts() -> None:
+    head = LogLinearHead(2, spread=0.01)
+    head.start_from(torch.tensor(9.21))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert head(torch.zeros(1, 2)).item() == pytest.approx(9.21, abs=1e-5)
+
+
 # --- answers
 
 

@@ -1,6 +1,7 @@
 """A class per pixel: labels, loss by hand, scores against scikit-learn, answers, and what is refused."""
 
 import io
+import math
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,35 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_labelled_pixels() -> None:
     assert bool((gradient[2] == 0).all())
     silent = (labels < 0)[:, None].expand_as(gradient)
     assert bool((gradient[silent] == 0).all())
+
+
+def test_weights_of_classes_are_by_name_or_by_how_often_they_occur() -> None:
+    assert codec().weights is None
+    assert codec(class_weights={"7": 3.0}).weights == (1.0, 1.0, 3.0)
+    n = np.array([7, 7, 8])  # pixels of classes 0, 2, 7
+    assert codec(class_weights="balanced").weights == pytest.approx(22 / (3 * n))
+    roots = codec(class_weights="root").weights
+    assert roots is not None
+    assert roots[0] / roots[2] == pytest.approx(math.sqrt(8 / 7))
+    assert np.average(roots, weights=n) == pytest.approx(1)
+    named = codec(classes=("sky", "sea", "cup"), class_weights={"cup": 2.0}, masks=[[[0, 2]]])
+    assert named.weights == (1.0, 1.0, 2.0)
+    with pytest.raises(SpecError, match="class_weights: no training row has the label 'cap'; did you mean 'cup'"):
+        codec(classes=("sky", "sea", "cup"), class_weights={"cap": 2.0}, masks=[[[0, 2]]])
+
+
+def test_weights_multiply_the_loss_of_their_pixels() -> None:
+    one = codec(class_weights={"2": 5.0, "7": 0.5})
+    values = one.batch([one.read(MASK)])
+    logits = torch.randn(1, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    found = Segmentation().loss(logits, Cells(values, torch.tensor([True])))
+    parts = []
+    for y in range(4):
+        for x in range(6):
+            if (label := int(values["target"][0, y, x])) >= 0:
+                log = logits[0, :, y, x].log_softmax(dim=0)[label]
+                parts.append(-(1.0, 5.0, 0.5)[label] * log)
+    torch.testing.assert_close(found[0], torch.stack(parts).sum() / 22)
 
 
 @given(CLASSES, CLASSES)

@@ -135,6 +135,8 @@ TASKS = with_variants(
     tasks.Ordinal(levels=(0, 1, 2, 3, 4, 5)),
     tasks.Count(dispersion=0.3),
     tasks.Count(dispersion="auto"),
+    tasks.Segmentation(class_weights="root"),
+    tasks.Segmentation(classes=("wall", "floor", "cup", "door"), ignore=(2,), class_weights={"floor": 2.0}),
     tasks.Matching(objective="sigmoid"),
     tasks.Matching(layers=1, pool="attention", dropout=0.0),
 )

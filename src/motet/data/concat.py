@@ -47,11 +47,14 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _wrapped(arrow: pa.Table, name: str, field: str) -> pa.Table:
-    """The cells of a column as the one field of structs that there is, the other absent."""
+    """The cells of a column as the one field of structs that there is, the other absent; chunk by chunk."""
     kinds = {"bytes": pa.binary(), "path": pa.string()}
-    column = arrow.column(name).combine_chunks().cast(kinds[field])
-    arrays = [column if one == field else pa.nulls(len(column), kind) for one, kind in kinds.items()]
-    cells = pa.StructArray.from_arrays(arrays, names=list(kinds), mask=column.is_null())
+    chunks = []
+    for chunk in arrow.column(name).chunks:
+        own = chunk.cast(kinds[field])
+        arrays = [own if one == field else pa.nulls(len(own), kind) for one, kind in kinds.items()]
+        chunks.append(pa.StructArray.from_arrays(arrays, names=list(kinds), mask=own.is_null()))
+    cells = pa.chunked_array(chunks, pa.struct(list(kinds.items())))
     return arrow.set_column(arrow.column_names.index(name), name, cells)
 
 

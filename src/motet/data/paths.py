@@ -31,7 +31,8 @@ class Fence:
             held = media.uri_bytes(cell)
             return self._path(cell, str(folder)) if held is None else held
         if isinstance(cell, dict) and cell.get("bytes") is None and isinstance(cell.get("path"), str):
-            return {**cell, "path": self._path(cell["path"], str(folder))}
+            found = self.resolve(cell["path"], folder)
+            return {**cell, "path": found} if isinstance(found, Path) else found
         return cell
 
     def _path(self, cell: str, folder: str) -> Path:

@@ -111,8 +111,9 @@ class LogLinearHead(Head):
             self.linear.weight.mul_(0.1)
 
     def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B"]:
-        """Features -> output."""
-        output: Tensor = self.bias + self.spread * self.linear(features)[:, 0]
+        """Features -> output, in float32 or better: under an exponential, digits are missed."""
+        above = self.linear(features)[:, 0]
+        output: Tensor = self.bias + self.spread * above.to(torch.promote_types(above.dtype, self.bias.dtype))
         return output
 
     def start_from(self, prior: Tensor) -> None:

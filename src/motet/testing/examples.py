@@ -92,7 +92,7 @@ def _boxes() -> list[object]:
     """Beside the pictures they are in."""
     found: list[object] = []
     for index, picture in enumerate(_pictures()):
-        height, width = np.shape(picture)[:2]
+        height, width = np.asarray(picture).shape[:2]
         x, y = (width - 8) * (index % 3) / 2, (height - 8) * (index % 4) / 3
         objects = [{"label": "cup", "box": [x, y, x + 8, y + 7]}, {"label": "plate", "box": [0, 0, width / 2, height]}]
         found.append((objects[: 1 + index % 2], picture))

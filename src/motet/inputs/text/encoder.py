@@ -69,7 +69,7 @@ class Spelling(nn.Module):
     def forward(self, features: Int64[Tensor, "N T F"]) -> Float[Tensor, "N T D"]:
         """Features of words -> vectors."""
         vectors: Tensor = self.embedding(features.flatten(0, 1))
-        return vectors.unflatten(0, features.shape[:2])
+        return vectors.view(*features.shape[:2], -1)
 
 
 class GRULayers(ComponentSpec):

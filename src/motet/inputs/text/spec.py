@@ -7,7 +7,6 @@ import numpy as np
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from motet.core.component import shorthand
-from motet.core.errors import SpecError
 from motet.inputs.base import InputSpec, Preparation, readable, spread
 from motet.inputs.text.encoder import GRULayers, TextEncoder, TransformerLayers
 from motet.inputs.text.preparation import TextPreparation
@@ -40,7 +39,7 @@ class Text(InputSpec):
     words: bool | Literal["auto"] = Field(
         default="auto",
         description="Tell words apart, each encoded by itself: the items of a list, or what white space divides. auto: "
-        "where cells are lists, or where a task tags words.",
+        "where cells are lists, a task tags words, or their spelling is to be known.",
     )
     spelling: bool | Literal["auto"] = Field(
         default="auto",
@@ -53,6 +52,12 @@ class Text(InputSpec):
     word_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="How often a token of a training row is hidden; with `words`, a word."
     )
+
+    @model_validator(mode="after")
+    def _it_is_words_that_are_spelt(self) -> Self:
+        if self.spelling is True and self.words is False:
+            raise ValueError("spelling is that of words; leave out `words: false`, or `spelling`")
+        return self
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
@@ -69,10 +74,8 @@ class Text(InputSpec):
         True
         """
         given = spread(readable(cells, _text_or_words), TEXTS_SAMPLED)
-        words = any(isinstance(one, list) for one in given) if self.words == "auto" else self.words
-        spelling = words if self.spelling == "auto" else self.spelling
-        if spelling and not words:
-            raise SpecError("spelling: it is words that are spelt; set `words: true` as well")
+        apart = self.spelling is True or any(isinstance(one, list) for one in given)
+        words = apart if self.words == "auto" else self.words
         texts = [written(one) for one in given]
         tokenizer = Tokenizer.train(texts, vocabulary=self.vocabulary, lowercase=self.lowercase)
         lengths = [len(tokenizer.encode(text)) for text in texts]
@@ -82,7 +85,7 @@ class Text(InputSpec):
             max_tokens=auto if self.max_tokens == "auto" else self.max_tokens,
             word_dropout=self.word_dropout,
             words=words,
-            spelling=spelling,
+            spelling=words if self.spelling == "auto" else self.spelling,
         )
 
     def restore(self, state: dict[str, Any]) -> TextPreparation:

@@ -64,10 +64,9 @@ class Regression(RowTask):
     """
 
     paper: ClassVar[str] = (
-        "intervals: Lei et al., Distribution-Free Predictive Inference for Regression, JASA 2018; "
-        "quantile: Romano, Patterson & Candes, Conformalized Quantile Regression, NeurIPS 2019; "
-        "gaussian: Nix & Weigend, ICNN 1994, and Seitzer et al., On the Pitfalls of Heteroscedastic Uncertainty "
-        "Estimation with Probabilistic Neural Networks, ICLR 2022"
+        "Lei et al., Distribution-Free Predictive Inference for Regression, JASA 2018 (interval); Romano et al., "
+        "Conformalized Quantile Regression, NeurIPS 2019 (quantile); Nix & Weigend, ICNN 1994, and Seitzer et al., "
+        "On the Pitfalls of Heteroscedastic Uncertainty Estimation, ICLR 2022 (gaussian)"
     )
     metric_names: ClassVar[tuple[str, ...]] = ("r2", "mae", "rmse", "spearman")
     rules: ClassVar[Mapping[str, type[Rule]]] = {
