@@ -161,7 +161,9 @@ def test_concat_knows_each_rows_file_and_fills_absent_columns(tmp_path):
 
 def test_concat_refuses_what_has_no_common_text(tmp_path):
     with pytest.raises(DataError, match="column 'a' holds lists here"):
-        concat_tables([read_table([{"a": "x"}]), read_table([{"a": [1]}])])
+        concat_tables([read_table([{"a": [1]}]), read_table([{"a": {"b": 1}}])])
+    with pytest.raises(DataError, match="column 'a' holds bytes here"):
+        concat_tables([read_table([{"a": b"x"}]), read_table([{"a": 1}])])
 
 
 def test_absent_cells():

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from motet.core.errors import BundleError, DataError, MotetError, SpecError
 from motet.core.flow import Column
-from motet.data import DataSpec, Fence, Table, TableSpec, load_data, read_table
+from motet.data import DataSpec, Fence, Splits, Table, TableSpec, leakage, load_data, read_table
 from motet.data.read import _READERS
 from motet.data.sources import SUFFIXES, absolute_paths, tables_of
 from motet.data.store import read_cells
@@ -92,6 +92,19 @@ def test_tables_of_one_name_count_as_one() -> None:
     parts = [{"table": [{"x": number}], "name": "x"} for number in range(3)]
     table = read_table([*parts, {"table": [{"x": 9}], "name": "y"}])
     assert {name: own.tolist() for name, own in table.by_table().items()} == {"x": [0, 1, 2], "y": [3]}
+
+
+def test_lists_in_one_table_and_text_in_another_stay_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("words,boxes,n\na whole sentence,,5\n,[],x\n")
+    first = [{"words": ["two", "words"], "boxes": [{"label": "cat"}], "n": 1}, {"words": None}, {"words": []}]
+    table = read_table([first, tmp_path / "b.csv", [{"y": 1}], [{"words": ["more"], "n": 7}]])
+    expected = [["two", "words"], None, [], "a whole sentence", None, None, ["more"]]
+    assert table.cells(("words",)) == expected
+    assert table.cells(("words",), rows=np.array([6, 3, 0])) == [["more"], "a whole sentence", ["two", "words"]]
+    assert table.cells(("boxes",)) == [[{"label": "cat"}], None, None, None, "[]", None, None]
+    assert table.cells(("n",)) == ["1", None, None, "5", "x", None, "7"]
+    splits = Splits(np.array([0, 1, 3]), np.array([5, 6]), np.array([], dtype=np.int64))
+    assert len(leakage(table, splits, ["words"])) == 1
 
 
 def test_names_may_be_swapped() -> None:

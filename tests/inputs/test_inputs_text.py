@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -115,6 +115,7 @@ def test_a_list_is_a_text_with_spaces_where_words_are_not_told_apart() -> None:
     assert np.array_equal(preparation.read(["the", "cat"]), preparation.read("the cat"))
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(alphabet="abAcé,.'!1", min_size=1), max_size=8))
 def test_ids_are_those_of_the_joined_text_and_lead_back_to_their_words(words: list[str]) -> None:
     preparation = KNOWN

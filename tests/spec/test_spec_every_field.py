@@ -102,6 +102,8 @@ INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
             "vocabulary": Change(262),
             "lowercase": Change(False),
             "max_tokens": Change(1),
+            "words": Change(True),
+            "spelling": Change(True),
             "encoder": Change("transformer"),
             "width": Change(6),
             "dropout": Change(0.6),
@@ -530,6 +532,25 @@ TASKS["transcription"] = (
         }.items()
     },
 )
+NOTES = {"inputs": {name: {"kind": "text", **SMALL_TEXT} for name in ("note", "noted")}}
+"""Texts of as many words as there are tags."""
+TASKS["tagging"] = (
+    {"column": "mood", "of": "note"},
+    {
+        name: replace(change, rest=NOTES)
+        for name, change in {
+            "column": Change("speech"),
+            "missing": Change(["I-fine"]),
+            "metric": Change("accuracy"),
+            "of": Change("noted"),
+            "separator": Change(";", refused="for 3 words"),
+            "scheme": Change("none"),
+            "crf": Change(False),
+            **ONE_COLUMN,
+            **TASK,
+        }.items()
+    },
+)
 TASKS["synthesis"] = (
     {"column": "tone", "width": 4, "heads": 2, "layers": 1},
     {
@@ -928,7 +949,7 @@ def write_tables(folder: Path, *, num_rows: int = 48) -> None:
     chance = np.random.default_rng(0)
     (folder / "media").mkdir()
     (folder / "elsewhere").mkdir()
-    rows = [row(folder, number, chance) for number in range(num_rows)]
+    rows = [tagged(row(folder, number, chance)) for number in range(num_rows)]
     write(folder / "table.csv", rows)
     write(folder / "other.csv", rows[::-1])
     write(folder / "bad.csv", [one | ({"age": "old"} if number == 1 else {}) for number, one in enumerate(rows)])
@@ -943,6 +964,14 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def tagged(row: dict[str, Any]) -> dict[str, Any]:
+    """With tags for the words of the note, and the words of another text as many."""
+    words = row["note"].split()
+    speech = ["CCONJ" if word == "and" else "ADJ" for word in words]
+    moods = [f"{'I' if number else 'B'}-fine" if word in ("good", "cheap") else "O" for number, word in enumerate(words)]
+    return row | {"speech": "|".join(speech), "mood": "|".join(moods), "noted": " ".join(reversed(words))}
 
 
 def row(folder: Path, number: int, chance: np.random.Generator) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn.linear_model import PoissonRegressor
@@ -75,6 +75,9 @@ def test_deviances_are_twice_what_the_likelihood_falls_short(pairs: list[tuple[i
 
 
 @given(st.floats(0, 1e6, width=32), st.floats(-60, 60, width=32))
+@example(1.4e-45, 0.0)
+@example(1e6, -1e4)
+@example(1.0, 1e4)
 @settings(deadline=None)
 def test_losses_are_never_negative_and_finite_with_their_gradients(count: float, output: float) -> None:
     for spec in (Count(), Count(dispersion=0.5)):

@@ -17,7 +17,8 @@ from motet.core.flow import Cells, Tokens
 from motet.inputs.base import Preparation
 from motet.tasks import Reading, Reconstruction, Source
 from motet.tasks.reconstruction import ArrayCodec, ArrayHead, IdsCodec, IdsHead
-from motet.tasks.reconstruction.forms import NumberForm, TextForm, VectorForm
+from motet.tasks.reconstruction.arrayforms import NumberForm, VectorForm
+from motet.tasks.reconstruction.idforms import TextForm
 from motet.testing.examples import input_cells
 from motet.text import Tokenizer
 

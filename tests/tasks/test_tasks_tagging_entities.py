@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motet.tasks.tagging.entities import Bio, f1_of, in_scheme, is_bio
@@ -42,6 +42,7 @@ def test_entities_by_hand(tags: str, expected: list[tuple[str, int, int]]) -> No
     assert [(one["type"], one["start"], one["end"]) for one in BIO.entities(numbers)] == expected
 
 
+@settings(max_examples=60, deadline=None)
 @given(ROWS)
 def test_entities_are_those_of_conlleval(row: list[int]) -> None:
     found = [(one["type"], one["start"], one["end"]) for one in BIO.entities(row)]
@@ -49,6 +50,7 @@ def test_entities_are_those_of_conlleval(row: list[int]) -> None:
     assert set(found) == by_hand([TAGS[tag] for tag in row])
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(ROWS, ROWS), min_size=1, max_size=6))
 def test_f1_is_that_of_sets_of_entities(pairs: list[tuple[list[int], list[int]]]) -> None:
     """Rows of unequal length are padded with -1, which is in no entity."""

@@ -340,7 +340,7 @@ def experiment(folder: Path, *, epochs: int) -> motet.Experiment:
 
 @pytest.fixture(scope="module")
 def run(tunes: Path) -> Any:
-    return motet.fit(experiment(tunes, epochs=25), out=tunes / "run")
+    return motet.fit(experiment(tunes, epochs=14), out=tunes / "run")
 
 
 def test_tones_are_written_down(run: Any, tunes: Path) -> None:

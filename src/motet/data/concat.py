@@ -1,19 +1,21 @@
 """Several tables -> one, whatever each has of its columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
 from motet.core.checks import text_of
 from motet.core.errors import DataError
-from motet.data.table import Table
+from motet.data.table import EITHER, Table
+
+MEDIUM = {"bytes": pa.binary(), "path": pa.string()}
 
 
 def concat_tables(tables: Sequence[Table]) -> Table:
     """The rows of several tables one after the other; a column that a table lacks is absent in its rows.
 
-    A column that holds text in one table and numbers in another becomes text, as if both had been CSV; one that holds
-    paths of media in one table and their bytes in another holds either.
+    A column that holds text in one table and numbers in another becomes text, as if both had been CSV. One that holds
+    lists or objects in one table and text in another holds either, and so does one with paths of media and their bytes.
     """
     if len(tables) == 1:
         return tables[0]
@@ -34,7 +36,9 @@ def _with_media_of_one_type(arrows: list[pa.Table]) -> list[pa.Table]:
         if any(map(_is_text, kinds.values())) and any(map(_is_bytes, kinds.values())):
             for index, kind in kinds.items():
                 field = "path" if _is_text(kind) else "bytes" if _is_bytes(kind) else None
-                arrows[index] = arrows[index] if field is None else _wrapped(arrows[index], name, field)
+                if field is not None:
+                    cells = _in_field(arrows[index].column(name), field, MEDIUM)
+                    arrows[index] = arrows[index].set_column(arrows[index].column_names.index(name), name, cells)
     return arrows
 
 
@@ -46,35 +50,55 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _wrapped(arrow: pa.Table, name: str, field: str) -> pa.Table:
-    """The cells of a column as the one field of structs that there is, the other absent; chunk by chunk."""
-    kinds = {"bytes": pa.binary(), "path": pa.string()}
-    chunks = []
-    for chunk in arrow.column(name).chunks:
-        own = chunk.cast(kinds[field])
-        arrays = [own if one == field else pa.nulls(len(own), kind) for one, kind in kinds.items()]
-        chunks.append(pa.StructArray.from_arrays(arrays, names=list(kinds), mask=own.is_null()))
-    cells = pa.chunked_array(chunks, pa.struct(list(kinds.items())))
-    return arrow.set_column(arrow.column_names.index(name), name, cells)
-
-
 def _with_common_types(tables: Sequence[Table], arrows: list[pa.Table]) -> list[pa.Table]:
     for name in dict.fromkeys(name for table in tables for name in table.column_names):
         holders = [index for index, arrow in enumerate(arrows) if name in arrow.column_names]
-        try:
-            pa.unify_schemas([pa.schema([arrows[i].schema.field(name)]) for i in holders], promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
+        kinds = {index: arrows[index].schema.field(name).type for index in holders}
+        if _unified(kinds.values()) is None:
+            nested = _unified([kind for kind in kinds.values() if pa.types.is_nested(kind)])
             for i in holders:
-                arrows[i] = _as_text(arrows[i], name, tables[i].parts[0].name)
+                made = _as_text if nested is None else _beside_text
+                arrows[i] = made(arrows[i], name, tables[i].parts[0].name, nested)
     return arrows
 
 
-def _as_text(arrow: pa.Table, name: str, source: str) -> pa.Table:
+def _unified(kinds: Iterable[pa.DataType]) -> pa.DataType | None:
+    """The type that holds all of these; None where there is none."""
+    try:
+        schema = pa.unify_schemas([pa.schema([("x", kind)]) for kind in kinds], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return None
+    return schema.field("x").type if len(schema) else None
+
+
+def _beside_text(arrow: pa.Table, name: str, source: str, nested: pa.DataType) -> pa.Table:
+    """Lists or objects as one field of structs, text as the other; `Table.cells` gives whichever is there."""
+    column, kinds = arrow.column(name), dict(zip(EITHER, (nested, pa.string()), strict=True))
+    if not pa.types.is_nested(column.type):
+        column = _as_text(arrow, name, source, None).column(name)
+    field = EITHER[0] if pa.types.is_nested(column.type) else EITHER[1]
+    try:
+        cells = _in_field(column, field, kinds)
+    except pa.ArrowException:
+        raise DataError(f"{source}: column {name!r} holds lists or objects of another form than other tables") from None
+    return arrow.set_column(arrow.column_names.index(name), name, cells)
+
+
+def _as_text(arrow: pa.Table, name: str, source: str, nested: pa.DataType | None) -> pa.Table:
     cells = arrow.column(name).to_pylist()
     odd = next((cell for cell in cells if isinstance(cell, (list, dict, bytes))), None)
     if odd is not None:
-        raise DataError(
-            f"{source}: column {name!r} holds {type(odd).__name__}s here and something else in another table"
-        )
+        what = {"list": "lists", "dict": "objects", "bytes": "bytes"}[type(odd).__name__]
+        raise DataError(f"{source}: column {name!r} holds {what} here and something else in another table")
     text = pa.array([None if cell is None else text_of(cell) for cell in cells], pa.string())
     return arrow.set_column(arrow.column_names.index(name), name, text)
+
+
+def _in_field(column: pa.ChunkedArray, field: str, kinds: Mapping[str, pa.DataType]) -> pa.ChunkedArray:
+    """The cells as one field of structs that have these fields, the others absent; chunk by chunk."""
+    chunks = []
+    for chunk in column.chunks:
+        own = chunk.cast(kinds[field])
+        arrays = [own if one == field else pa.nulls(len(own), kind) for one, kind in kinds.items()]
+        chunks.append(pa.StructArray.from_arrays(arrays, names=list(kinds), mask=own.is_null()))
+    return pa.chunked_array(chunks, pa.struct(list(kinds.items())))

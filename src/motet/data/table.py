@@ -15,6 +15,9 @@ import pyarrow as pa
 from motet.core.checks import text_of
 from motet.data.sources import TableSpec
 
+EITHER = ("\0nested", "\0text")
+"""The fields of a column that holds lists or objects in some tables and text in others; one is there in each cell."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -125,19 +128,31 @@ class Table:
         return [0, *accumulate(part.num_rows for part in self.parts)][:-1]
 
     def _plain(self, name: str, rows: np.ndarray | None) -> list[Any]:
-        """Python values of a column; `rows` are gathered chunk by chunk, for Arrow would first join all chunks."""
+        """Python values of a column."""
         column = self.arrow.column(name)
-        if rows is None:
-            return [cell for chunk in column.chunks for cell in chunk.to_pylist()]
-        starts = np.cumsum([0, *(len(chunk) for chunk in column.chunks)])
-        chunk_of = np.searchsorted(starts, rows, side="right") - 1
-        cells: list[Any] = [None] * len(rows)
-        for index in np.unique(chunk_of):
-            places = np.flatnonzero(chunk_of == index)
-            values = column.chunk(int(index)).take(pa.array(rows[places] - starts[index])).to_pylist()
-            for place, value in zip(places.tolist(), values, strict=True):
-                cells[place] = value
-        return cells
+        if pa.types.is_struct(column.type) and [field.name for field in column.type] == list(EITHER):
+            return [_whichever(cell) for cell in _values(column, rows)]
+        return _values(column, rows)
+
+
+def _values(column: pa.ChunkedArray, rows: np.ndarray | None) -> list[Any]:
+    """Python values of a column; `rows` are gathered chunk by chunk, for Arrow would first join all chunks."""
+    if rows is None:
+        return [cell for chunk in column.chunks for cell in chunk.to_pylist()]
+    starts = np.cumsum([0, *(len(chunk) for chunk in column.chunks)])
+    chunk_of = np.searchsorted(starts, rows, side="right") - 1
+    cells: list[Any] = [None] * len(rows)
+    for index in np.unique(chunk_of):
+        places = np.flatnonzero(chunk_of == index)
+        values = column.chunk(int(index)).take(pa.array(rows[places] - starts[index])).to_pylist()
+        for place, value in zip(places.tolist(), values, strict=True):
+            cells[place] = value
+    return cells
+
+
+def _whichever(cell: dict[str, Any] | None) -> Any:
+    """The field that is there."""
+    return None if cell is None else next((value for value in cell.values() if value is not None), None)
 
 
 def present_or_none(cell: Any, missing: frozenset[str]) -> Any:

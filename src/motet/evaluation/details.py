@@ -9,9 +9,10 @@ from torch import Tensor
 
 from motet.core.checks import text_of
 from motet.core.seed import generator
-from motet.evaluation.figure import figure
+from motet.evaluation.figure import figure, percent
 from motet.evaluation.interval import Floats
 from motet.evaluation.numbers import NUMBERS, numbers_of
+from motet.evaluation.pixels import PIXELS, painted, pixels_of, some_of
 from motet.tasks import BinaryCodec, Codec, MulticlassCodec, MultilabelCodec, OrdinalCodec, SeveralCodec
 from motet.tasks.metrics import f1_scores
 from motet.tasks.ordinal import median_level
@@ -107,6 +108,8 @@ def details_of(
     >>> details.confusion.counts, details.mistakes[0].row
     (((0, 1), (0, 1)), '8')
     """
+    if isinstance(codec, PIXELS) and len(rows):
+        return _of_pixels(codec, output, target, seed, num_mistakes, lambda i: place(rows[i]), lambda i: show(rows[i]))
     if not isinstance(codec, SHOWN):
         return Details()
     if isinstance(codec, MulticlassCodec | OrdinalCodec):  # a label never trained on has no place in the pictures
@@ -169,6 +172,26 @@ def _of_classes(
         reliability=reliability(confidence, answer == truth),
         mistakes=mistakes(np.where(answer == truth, 0.0, confidence + further)),
     )
+
+
+def _of_pixels(
+    codec: Codec,
+    output: Tensor,
+    target: Tensor,
+    seed: int,
+    num_mistakes: int,
+    place: Callable[[int], str],
+    show: Callable[[int], Sequence[Shown]],
+) -> Details:
+    found = pixels_of(codec, output, target)
+    mistakes = []
+    for i in [i for i in np.argsort(-found.badness, kind="stable")[:num_mistakes].tolist() if found.badness[i] > 0]:
+        drawn = Shown("answer and truth", "picture", painted(codec, output[i], target[i]))
+        wrong = f"{percent(found.badness[i])} wrong" if found.names else f"log error {figure(found.badness[i])}"
+        mistakes.append(Mistake(place(i), "on the right", f"on the left, {wrong}", None, (*show(i), drawn)))
+    if found.names:
+        return Details(confusion=_confusion(found.answer, found.truth, found.names), mistakes=tuple(mistakes))
+    return Details(scatter=Scatter(*some_of(found, MOST_POINTS, seed=seed), None), mistakes=tuple(mistakes))
 
 
 def _of_labels(

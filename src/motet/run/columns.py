@@ -57,8 +57,8 @@ def check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec], 
     """A column that is both given and asked for would teach nothing but itself."""
     owner = {column: name for name, one in inputs.items() for column in one.columns or (one.column or name,)}
     for task, job in tasks.items():
-        read_as_input = isinstance(job, PartTask) and job.label_from is not None
-        for column in () if read_as_input else named_columns(task, job):
+        may_be_read = isinstance(job, PartTask) and (job.label_from is not None or job.names_items)
+        for column in () if may_be_read else named_columns(task, job):
             if column in owner and column != job.batched_by:
                 raise SpecError(
                     f"tasks.{task}: column {column!r} is also read by inputs.{owner[column]}; "

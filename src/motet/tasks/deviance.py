@@ -12,15 +12,16 @@ from torch import Tensor
 def poisson(log_rate: Float[Tensor, "B"], count: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
     """`2 (t log(t / v) - t + v)`, twice what the log-likelihood of a Poisson distribution falls short of its best.
 
-    Computed as `2 t (r + exp(-r) - 1)` with `r = log(t / v)`. It is homogeneous: of both in units of c, it is that
-    divided by c.
+    Where they are near each other it is computed as `2 t (r + exp(-r) - 1)` with `r = log(t / v)`, which cancels no
+    digits. It is homogeneous: of both in units of c, it is that divided by c.
 
     >>> poisson(torch.tensor([0.0, 0.0]), torch.tensor([0.0, 1.0]))
     tensor([2., 0.])
     """
     log_ratio = _log_or_zero(count) - log_rate
-    apart = torch.where(count > 0, count * (log_ratio + torch.expm1(-log_ratio)), log_rate.exp())
-    return 2 * apart.clamp(min=0)
+    close = log_ratio.clamp(-1, 1)
+    near, far = count * (close + torch.expm1(-close)), count * (log_ratio - 1) + log_rate.exp()
+    return 2 * torch.where((count > 0) & (log_ratio == close), near, far).clamp(min=0)
 
 
 def negative_binomial(log_rate: Float[Tensor, "B"], count: Float[Tensor, "B"]) -> Float[Tensor, "B"]:

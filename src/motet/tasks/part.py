@@ -84,7 +84,8 @@ class PartTask(TaskSpec, ABC):
     say nothing of a row that lacks one of the inputs it reads; else it lacks all. `asks`: fields of the inputs it
     reads, and what they have to be. `beside_input`: a label is read together with the row's cell of the first input it
     reads, `Codec.read((label, cell))`, to be held against it. `sized`: answers have the size of a picture, see
-    `SizedCodec`.
+    `SizedCodec`. `names_items`: a label only says which rows are about the same thing, so that an input may read the
+    column as well.
     """
 
     own_tokens: ClassVar[bool] = False
@@ -93,6 +94,7 @@ class PartTask(TaskSpec, ABC):
     asks: ClassVar[Mapping[str, object]] = {}
     beside_input: ClassVar[bool] = False
     sized: ClassVar[bool] = False
+    names_items: ClassVar[bool] = False
 
     @property
     def label_from(self) -> int | None:

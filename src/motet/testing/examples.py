@@ -129,7 +129,7 @@ def _slope(place: int, picture: object) -> np.ndarray:
     return depth.astype(np.float32)
 
 
-def _words() -> list[object]:
+def _words() -> list[list[str]]:
     words = "a slow boat drifts past quiet houses while nobody on the shore looks up again".split()
     return [words[start : start + 2 + 3 * start % 7] for start in range(12)]
 
@@ -180,7 +180,7 @@ PART_INPUTS: dict[str, Callable[[], PartInputs]] = {
     "segmentation": lambda: {"photo": ("image", _pictures())},
     "matching": lambda: {"photo": ("image", _pictures()), "note": ("text", _texts())},
     "synthesis": lambda: {"line": ("text", _texts()), "place": ("vector", _vectors())},
-    "tagging": lambda: {"note": ("text", _words())},
+    "tagging": lambda: {"note": ("text", list[object](_words()))},
     "transcription": lambda: {"speech": ("audio", _sounds())},
     "detection": lambda: {"photo": ("image", _pictures())},
     "generation": lambda: {"note": ("text", _texts()), "place": ("vector", _vectors())},

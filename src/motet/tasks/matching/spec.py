@@ -34,7 +34,7 @@ class Matching(PartTask):
 
     Rows with equal cells on the second side, or equal labels in `column`, are about the same item and never negatives
     of each other; a row without both sides takes no part. Beyond CLIP these are SupCon's several positives (Khosla et
-    al., NeurIPS 2020). Of several processes each compares its own rows only.
+    al., NeurIPS 2020).
 
     >>> task = Matching().reading({"text": "text", "photo": "image"})
     >>> task.reads
@@ -45,6 +45,7 @@ class Matching(PartTask):
 
     metric_names: ClassVar[tuple[str, ...]] = ("recall_at_5", "recall_at_1", "median_rank")
     own_tokens: ClassVar[bool] = True
+    names_items: ClassVar[bool] = True
     whole_batch: ClassVar[bool] = True
     answers_are_labels: ClassVar[bool] = False
     paper: ClassVar[str] = (

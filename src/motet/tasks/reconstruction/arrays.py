@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from motet.tasks.base import Codec, Metric
-from motet.tasks.reconstruction.forms import AnyArrayForm
+from motet.tasks.reconstruction.arrayforms import AnyArrayForm
 
 
 class ArrayCodec(Codec):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from motet.core.flow import Cells, Tokens
 from motet.nn import MLP, Dropout, hide
 from motet.tasks.part import PartHead, Reading
-from motet.tasks.reconstruction.forms import EDGE
+from motet.tasks.reconstruction.idforms import EDGE
 from motet.tasks.reconstruction.ids import HIDDEN
 
 ROWS_AT_ONCE = 16
@@ -39,7 +39,7 @@ class ArrayHead(PartHead):
     def answer(self, reading: Reading) -> Float[Tensor, "B *S"]:
         """The array, in standardised units."""
         array: Tensor = self.mlp(reading.features)
-        return array.reshape(len(array), *self.shape)
+        return array.unflatten(1, self.shape)
 
     def start_from(self, prior: Float[Tensor, "*S"]) -> None:
         """Take the mean as the bias, and begin close to it."""
@@ -94,8 +94,8 @@ class IdsHead(PartHead):
     def answer(self, reading: Reading) -> Int64[Tensor, "B L"]:
         """The likeliest id in each place, up to the first end."""
         x = self._hidden(reading)
-        at_once = len(x) if torch.compiler.is_compiling() else ROWS_AT_ONCE
-        ids = torch.cat([self.ids(rows).argmax(dim=2) for rows in torch.split(x, at_once)])
+        parts = (x,) if torch.compiler.is_compiling() else torch.split(x, ROWS_AT_ONCE)
+        ids = torch.cat([self.ids(rows).argmax(dim=2) for rows in parts])
         if self.ends:
             end = ids == EDGE
             ids = torch.where((end.cumsum(dim=1) - end.long()) > 0, HIDDEN, ids)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from motet.tasks.base import Codec, Metric
 from motet.tasks.reconstruction.arrays import mean_of
-from motet.tasks.reconstruction.forms import AnyIdsForm
+from motet.tasks.reconstruction.idforms import AnyIdsForm
 
 HIDDEN = -1
 """Behind the end; a row of nothing else has no answer."""

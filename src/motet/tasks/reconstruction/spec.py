@@ -13,8 +13,9 @@ from motet.core.flow import Cells, Reader
 from motet.tasks.base import Codec
 from motet.tasks.losses import labelled_loss
 from motet.tasks.part import PartHead, PartTask, Source, input_to_read
+from motet.tasks.reconstruction.arrayforms import ArrayForm, PictureForm, SoundForm
 from motet.tasks.reconstruction.arrays import ArrayCodec
-from motet.tasks.reconstruction.forms import ArrayForm, PictureForm, SoundForm, form_of
+from motet.tasks.reconstruction.forms import form_of
 from motet.tasks.reconstruction.head import ArrayHead, IdsHead
 from motet.tasks.reconstruction.ids import HIDDEN, IdsCodec
 

@@ -1,5 +1,6 @@
 """Tags of words: a cell -> numbers, numbers -> tags, and how many of them are right. N rows, L words, C tags."""
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -27,9 +28,9 @@ ABSENT = -2
 class TaggingCodec(Codec):
     """Target and output `[N, L]`: the number of each word's tag, -1 for a word without one, and behind the last.
 
-    A cell is a list of tags, or text in which the separator divides them, or white space where there is none of it. A
-    tag that is empty or spelt as in `missing` is no label. In a pair of cells the other has the words: there must be as
-    many.
+    A cell is a list of tags, as text in JSON, or text in which the separator divides them, or white space where there
+    is none of it. A tag that is empty or spelt as in `missing` is no label. In a pair of cells the other has the words:
+    there must be as many.
     """
 
     tags: tuple[Label, ...] = Field(min_length=2)
@@ -130,10 +131,21 @@ def tags_of(cell: object, separator: str, *, missing: Sequence[str] = ()) -> Ite
     (['DET', 'NOUN'], ['B-first name', None, 'O'], [1, None])
     """
     if isinstance(cell, str):
-        cell = [part.strip() for part in cell.split(separator)] if separator in cell else cell.split()
+        divided = [part.strip() for part in cell.split(separator)] if separator in cell else cell.split()
+        listed = _list_in(cell)
+        cell = divided if listed is None else listed
     for one in cell if isinstance(cell, list) else [cell]:
         tag = None if one is None or one == "" else label_of(one)
         yield None if tag is None or text_of(tag) in missing else tag
+
+
+def _list_in(text: str) -> list[object] | None:
+    """The list that the text is in JSON, as predictions have it in CSV where a tag has a "|"."""
+    try:
+        found = json.loads(text) if text.startswith("[") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _check_as_many(tags: Sequence[object], cell: object | None) -> None:

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from motet.core.flow import Cells, Tokens
+from motet.nn.crf import LinearChain
 from motet.tasks.part import PartHead, Reading
 from motet.tasks.tagging.codec import ABSENT, NOTHING
 
@@ -15,6 +16,8 @@ class TaggingHead(PartHead):
 
         z_w = W x_w + V f + b        for word w, with x_w its first token, which has seen the others, f the features
 
+    With `chained` each tag depends on the one before too (see `LinearChain`); a text has `chained` words at most.
+
     >>> head = TaggingHead(input="note", source_width=6, input_width=4, num_tags=3)
     >>> there, word = torch.ones(1, 4, dtype=torch.bool), torch.tensor([[-1, 0, 0, 1]])
     >>> tokens = Tokens(torch.zeros(1, 4, 6), there, there[:, 0], word)
@@ -22,9 +25,12 @@ class TaggingHead(PartHead):
     tensor([[ True,  True, False, False]])
     """
 
-    def __init__(self, *, input: str, source_width: int, input_width: int, num_tags: int) -> None:
+    def __init__(
+        self, *, input: str, source_width: int, input_width: int, num_tags: int, chained: int | None = None
+    ) -> None:
         super().__init__()
         self.input = input
+        self.chain = None if chained is None else LinearChain(num_tags, longest=chained)
         self.words = nn.Linear(source_width, num_tags)
         self.features = nn.Linear(input_width, num_tags, bias=False)
         with torch.no_grad():
@@ -32,21 +38,27 @@ class TaggingHead(PartHead):
             self.features.weight.mul_(0.1)
 
     def forward(self, reading: Reading, target: Cells) -> Float[Tensor, "B"]:
-        """The loss of each row: the mean of -log softmax(z_w)_{y_w} over its labelled words.
+        """The loss of each row, -log p(y) / n with y the tags of its n labelled words: p is the product of
+        softmax(z_w)_{y_w} or, where they are chained, as the chain has it.
 
-        A word behind the place where the text was cut off, and one with a tag that is not known, costs nothing.
+        A word behind the place where the text was cut off, and one with a tag that is not known, has no label.
         """
         logits, there = self._logits(reading)
         labels = _as_long(target.values["target"], logits.shape[1])
         counts = there & (labels >= 0)
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.clamp(min=0).flatten(), reduction="none").view_as(counts)
-        return torch.where(counts, loss, 0.0).sum(dim=1) / counts.sum(dim=1).clamp(min=1)
+        if self.chain is not None:
+            loss: Tensor = self.chain(logits, there, labels)
+        else:
+            each = F.cross_entropy(logits.flatten(0, 1), labels.clamp(min=0).flatten(), reduction="none")
+            loss = torch.where(counts, each.view_as(counts), 0.0).sum(dim=1)
+        return loss / counts.sum(dim=1).clamp(min=1)
 
     @torch.no_grad()
     def answer(self, reading: Reading) -> Int64[Tensor, "B T"]:
-        """The likeliest tag of each word."""
+        """The likeliest tag of each word, or where they are chained the likeliest tags of all."""
         logits, there = self._logits(reading)
-        said = torch.where(there, logits.argmax(dim=2), NOTHING)
+        best = logits.argmax(dim=2) if self.chain is None else self.chain.best(logits, there)
+        said = torch.where(there, best, NOTHING)
         first = torch.arange(said.shape[1], device=said.device) == 0
         present = reading.tokens[self.input].present
         return torch.where(present[:, None], said, torch.where(first, ABSENT, NOTHING))

@@ -22,14 +22,15 @@ from motet.tasks.tagging.head import TaggingHead
 class Tagging(PartTask):
     """Say of every word of a text which tag it has.
 
-    A label is a list of as many tags as the text has words. The loss of a row is the mean over its labelled words. With
-    tags B-x, I-x and O (Ramshaw & Marcus, 1995) it is the entities they mark that are scored.
+    A label is a list of as many tags as the text has words. The loss of a row is -log p(tags) / n over its n labelled
+    words. With tags B-x, I-x and O (Ramshaw & Marcus, 1995) it is the entities they mark that are scored.
 
     >>> codec = Tagging(of="note").fit([["O", "B-place"], "O|O"], {})
     >>> codec.scheme, codec.tags
     ('bio', ('B-place', 'O'))
     """
 
+    paper: ClassVar[str] = "Lample et al., Neural Architectures for Named Entity Recognition, NAACL 2016"
     metric_names: ClassVar[tuple[str, ...]] = ("f1", "accuracy")
     asks: ClassVar[Mapping[str, object]] = {"words": True}
     beside_input: ClassVar[bool] = True
@@ -44,6 +45,10 @@ class Tagging(PartTask):
     scheme: Literal["bio", "none", "auto"] = Field(
         default="auto",
         description="bio: tags B-x, I-x and O mark entities; none: each word is by itself; auto: bio where all are so.",
+    )
+    crf: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Learn which tag follows which, and answer the likeliest tags together; auto: where they are bio.",
     )
 
     @property
@@ -80,21 +85,29 @@ class Tagging(PartTask):
     def resolved(self, codec: Codec) -> Self:
         """With the scheme that was found."""
         assert isinstance(codec, TaggingCodec)
-        return self.model_copy(update={"scheme": codec.scheme})
+        return self.model_copy(update={"scheme": codec.scheme, "crf": self._chains(codec)})
 
     def build(self, codec: Codec, input_width: int, sources: Mapping[str, Source]) -> TaggingHead:
         """A head over the words of the text; `SpecError` where they are not told apart."""
         assert isinstance(codec, TaggingCodec)
         (name,) = self.reads
-        if not getattr(sources[name].reader, "words", False):
+        reader: Any = sources[name].reader
+        if not getattr(reader, "words", False):
             raise SpecError(f"of: the words of {name!r} are not told apart; set inputs.{name}.words: true")
         return TaggingHead(
-            input=name, source_width=sources[name].width, input_width=input_width, num_tags=len(codec.tags)
+            input=name,
+            source_width=sources[name].width,
+            input_width=input_width,
+            num_tags=len(codec.tags),
+            chained=reader.max_tokens + 1 if self._chains(codec) else None,
         )
 
     def loss(self, output: Float[Tensor, "B"], target: Cells) -> Float[Tensor, "B"]:
         """What the head has found for each labelled row."""
         return labelled_loss(lambda found, _: found, output, target)
+
+    def _chains(self, codec: TaggingCodec) -> bool:
+        return codec.scheme == "bio" if self.crf == "auto" else self.crf
 
     def _tags(self, cell: object) -> Iterator[Label]:
         """The tags of a label, or of a pair of label and text; none of one that can not be read."""
