@@ -55,6 +55,12 @@ def _sounds() -> list[object]:
     return [(np.sin(np.arange(int(8000 * s)) * (0.1 + s)).astype(np.float32), 8000) for s in seconds]
 
 
+def _calls() -> list[object]:
+    """Short sounds, which are soon learned."""
+    seconds = np.linspace(0.04, 0.15, 12)
+    return [(np.sin(np.arange(int(8000 * s)) * (0.1 + 5 * s)).astype(np.float32), 8000) for s in seconds]
+
+
 def _numbers() -> list[object]:
     return [1, "2.5", -3.0, 10, 4, 0, 7.25, 1.5, "8", -1, 2, 3]
 
@@ -170,7 +176,7 @@ TASKS: dict[str, Callable[[], list[object]]] = {
     "reconstruction": _numbers,
     "regression": _numbers,
     "survival": _times,
-    "synthesis": _sounds,
+    "synthesis": _calls,
     "tagging": _tags,
     "transcription": _spoken,
 }
