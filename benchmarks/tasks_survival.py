@@ -1,4 +1,4 @@
-"""Survival on simulated rows: motet by its defaults beside a linear Cox regression and the risk the rows were made from.
+"""Survival on simulated rows: motet by its defaults beside a linear Cox regression and the true risk.
 
 Ten features between -1 and 1, of which two count; times are exponential with hazard exp(h), and a third or so of the
 rows are last seen before. As in DeepSurv (Katzman et al., BMC Medical Research Methodology 2018) h is linear,

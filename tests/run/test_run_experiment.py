@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import motet
@@ -71,3 +72,20 @@ def test_gain_where_the_metric_says_nothing_falls_back_on_the_next(tmp_path: Pat
     assert run.report.content["training"]["gain"] != 0.0
     assert math.isnan(relative_gain(0.5, math.nan, Metric("spearman", True, lambda output, target: 0.0)))
     assert relative_gain(9.0, 1e-9, Metric("ece", False, lambda output, target: 0.0)) == -1.0
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "ordinal"])
+def test_a_throttle_judges_no_label_that_was_never_trained_on(tmp_path: Path, kind: str) -> None:
+    chance = np.random.default_rng(0)
+    rows = [
+        {"x": float(chance.normal()), "c": str(number % 3), "y": "ab"[number % 2], "s": "train"} for number in range(40)
+    ]
+    rows += [{"x": 0.0, "c": "1", "y": "zab"[number % 3], "s": "valid"} for number in range(9)]
+    experiment = {
+        "data": {"train": rows, "split": "s"},
+        "inputs": {"x": "number", "c": "category"},
+        "tasks": {"y": kind},
+        "balance": {"modalities": "blend"},
+        "training": {"epochs": 1},
+    }
+    assert motet.fit(experiment, out=tmp_path / "run").report["y"]["accuracy"].value is not None

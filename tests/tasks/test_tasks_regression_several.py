@@ -167,6 +167,6 @@ def test_decisions_about_several_numbers_know_fewer_rules() -> None:
     assert isinstance(several.rule("product", fitted(several), streams=["a"], width=2), ProductOfNumbers)
     with pytest.raises(SpecError, match="can not join decisions by 'evidential'; the rules it knows are 'mean', 'prod"):
         several.rule("evidential", fitted(several), streams=["a"], width=2)
+    quantile = Regression(error="quantile")
     with pytest.raises(SpecError, match="can not join decisions by 'product'; the rules it knows are 'mean', 'stack"):
-        quantile = Regression(error="quantile")
         quantile.rule("product", fitted(quantile), streams=["a"], width=2)

@@ -64,7 +64,7 @@ def collect(network: Network, batches: Iterable[Batch], *, absent: Sequence[Sequ
 
 
 def answers(
-    codecs: Mapping[str, Codec], outputs: Mapping[str, Tensor], *, sizes: Mapping[str, Sequence[Size | None]]
+    codecs: Mapping[str, Codec], outputs: Mapping[str, Tensor], *, sizes: Mapping[str, Sequence[Size | None]] = {}
 ) -> dict[str, list[Any]]:
     """Decoded columns: `TASK` is the answer, `TASK__probability` and the like go with it.
 

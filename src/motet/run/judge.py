@@ -116,7 +116,7 @@ def mean_losses(network: Network, collected: Collected) -> dict[str, dict[str, f
     losses: dict[str, dict[str, float]] = {}
     device = next(network.parameters()).device
     for task, heads in collected.singles.items():
-        labelled = collected.labelled[task]
+        labelled = collected.labelled[task] & _trained_on(collected.targets[task])
         target = {"target": collected.targets[task]}
         for name, output in {"": collected.outputs[task], **heads}.items() if heads else ():
             rows = labelled & collected.present[name] if name else labelled
@@ -124,6 +124,13 @@ def mean_losses(network: Network, collected: Collected) -> dict[str, dict[str, f
             loss = judged(output.to(device), Cells(target, rows).to(device)).sum() / rows.sum()
             losses.setdefault(name, {})[task] = float(loss)
     return losses
+
+
+def _trained_on(target: Tensor) -> Tensor:
+    """Rows whose label is one that the training rows have; the number of any other class is below 0."""
+    if target.is_floating_point() or target.dim() > 1:
+        return torch.ones(len(target), dtype=torch.bool)
+    return target >= 0
 
 
 def diverged(collected: Collected) -> list[str]:

@@ -25,6 +25,7 @@ class Ranking(RowTask):
     The loss of a row is that of its group among the labelled rows of the batch, over pairs (RankNet) or the whole list
     (ListNet); see `pairwise` and `listwise` in `motet.tasks.ranking`. A row whose group is not there loses nothing.
 
+    >>> import torch
     >>> task = Ranking(group="query")
     >>> codec = task.fit([[2, "boats"], [0, "boats"], [1, "tea"]])
     >>> target = codec.batch([codec.read([2, "boats"]), codec.read([0, "boats"])])["target"]
