@@ -61,7 +61,7 @@ def experiment(table: pa.Table, *, seed: int = 0) -> dict[str, Any]:
             "ner": {"kind": "tagging"},
             "s_type": {"kind": "multiclass"},
         },
-        "training": {"epochs": 25, "batch_size": 32, "device": "cpu", "seed": seed},
+        "training": {"epochs": 15, "batch_size": 32, "device": "cpu", "seed": seed},
     }
 
 

@@ -24,8 +24,7 @@ def test_shift_and_mirror_are_those_of_the_equation(size: tuple[int, int], crop:
             row, column = min(max(y + down, 0), size[0] - 1), min(max(from_x + right, 0), size[1] - 1)
             expected[y, x] = item[row, column]
     places = Framing(size=size, crop=crop, flip=flip).draw(np.random.default_rng(seed))
-    np.testing.assert_array_equal(places.exactly(item), expected)
-    np.testing.assert_array_equal(places.between(item), expected)
+    np.testing.assert_array_equal(places.of(item), expected)
 
 
 def test_the_preparation_of_pictures_frames_as_it_says() -> None:
@@ -34,10 +33,10 @@ def test_the_preparation_of_pictures_frames_as_it_says() -> None:
     for seed in range(20):
         found = preparation.augment(picture, np.random.default_rng(seed))
         places = preparation.framing.draw(np.random.default_rng(seed))
-        np.testing.assert_array_equal(found, places.exactly(picture))
+        np.testing.assert_array_equal(found, places.of(picture))
 
 
-def test_what_is_not_asked_for_draws_nothing() -> None:
+def test_without_mirroring_the_shifts_alone_are_drawn() -> None:
     chance = np.random.default_rng(0)
     Framing(size=(4, 4), crop=0.5, flip=False).draw(chance)
     other = np.random.default_rng(0)

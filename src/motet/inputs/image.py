@@ -51,7 +51,7 @@ class ImagePreparation(Preparation):
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Shift by up to `crop` of each side, repeating the edge, and mirror at probability 1/2 where `flip`."""
-        return self.framing.draw(generator).between(item)
+        return self.framing.draw(generator).of(item)
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"pixels": [n, C, H, W]}`, each channel with mean 0 and deviation 1 over the training pictures."""

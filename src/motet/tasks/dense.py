@@ -46,7 +46,7 @@ class DenseCodec(SizedCodec, ABC):
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Shifted and mirrored as the picture that is read under the same generator; beyond the edge, the edge."""
-        return self.framing.draw(generator).exactly(item)
+        return self.framing.draw(generator).of(item)
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"target": [n, H, W]}`."""
