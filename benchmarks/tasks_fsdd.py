@@ -1,4 +1,4 @@
-"""Digit strings transcribed: sounds of the spoken digits joined to strings of 2 to 6, and CTC learns to write them down.
+"""Digit strings transcribed: sounds of the spoken digits joined to strings of 2 to 6, and CTC learns to write them.
 
 The table is made of `fsdd`: strings of one speaker's digits with silence of up to a tenth of a second between them,
 training strings of training sounds, validation and test strings of theirs, so that no sound is in two parts. The
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import study
 import torch
 
 import motet
+import study
 
 COUNTS = {"train": 2000, "valid": 200, "test": 400}
 LONGEST, PAUSE = 6, 0.1

@@ -970,7 +970,9 @@ def tagged(row: dict[str, Any]) -> dict[str, Any]:
     """With tags for the words of the note, and the words of another text as many."""
     words = row["note"].split()
     speech = ["CCONJ" if word == "and" else "ADJ" for word in words]
-    moods = [f"{'I' if number else 'B'}-fine" if word in ("good", "cheap") else "O" for number, word in enumerate(words)]
+    moods = [
+        f"{'I' if number else 'B'}-fine" if word in ("good", "cheap") else "O" for number, word in enumerate(words)
+    ]
     return row | {"speech": "|".join(speech), "mood": "|".join(moods), "noted": " ".join(reversed(words))}
 
 

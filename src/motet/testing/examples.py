@@ -136,7 +136,23 @@ def _slope(place: int, picture: object) -> np.ndarray:
 
 
 def _words() -> list[list[str]]:
-    words = "a slow boat drifts past quiet houses while nobody on the shore looks up again".split()
+    words = [
+        "a",
+        "slow",
+        "boat",
+        "drifts",
+        "past",
+        "quiet",
+        "houses",
+        "while",
+        "nobody",
+        "on",
+        "the",
+        "shore",
+        "looks",
+        "up",
+        "again",
+    ]
     return [words[start : start + 2 + 3 * start % 7] for start in range(12)]
 
 

@@ -39,7 +39,7 @@ class ArrayHead(PartHead):
     def answer(self, reading: Reading) -> Float[Tensor, "B *S"]:
         """The array, in standardised units."""
         array: Tensor = self.mlp(reading.features)
-        return array.unflatten(1, self.shape)
+        return array.reshape(array.shape[0], *self.shape)
 
     def start_from(self, prior: Float[Tensor, "*S"]) -> None:
         """Take the mean as the bias, and begin close to it."""
