@@ -198,7 +198,9 @@ def test_it_is_exported_with_any_number_of_rows_and_tokens() -> None:
             ].pooled
 
     def parts(given: Mapping[str, Tokens]) -> tuple[dict[str, Tensor], ...]:
-        return tuple({name: getattr(one, part) for name, one in given.items()} for part in Tokens.__slots__)
+        return tuple(
+            {name: getattr(one, part) for name, one in given.items()} for part in ("values", "mask", "present")
+        )
 
     one = tokens({"age": [2, 3, 3], "depth": [4, 9, 2], "photo": [5, 7, 6]}, {"age": [True, True, False]})
     rows = torch.export.Dim("rows", min=2)

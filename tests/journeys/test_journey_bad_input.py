@@ -200,8 +200,11 @@ FAULTS: dict[str, Fault] = {
     "double underscore in a name": Fault(
         edit("inputs", a__b={"kind": "number", "column": "age"}), ["inputs", "'a__b'", "double underscore"]
     ),
-    "several columns for a number": Fault(
-        edit("tasks", price={"kind": "regression", "columns": ["price", "age"]}), ["tasks.price", "one `column`"]
+    "several columns for two labels": Fault(
+        edit("tasks", bought={"kind": "binary", "columns": ["bought", "age"]}), ["tasks.bought", "one `column`"]
+    ),
+    "a column that is given and asked for": Fault(
+        edit("tasks", price={"kind": "regression", "columns": ["price", "age"]}), ["tasks.price", "inputs.age"]
     ),
     "no inputs": Fault(edit("", inputs={}), ["inputs", "at least one"]),
     "no tasks at all": Fault(edit("", tasks=None), ["tasks", "mapping"]),

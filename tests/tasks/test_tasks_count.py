@@ -173,7 +173,11 @@ def test_new_rows_lie_in_the_interval_as_often_as_promised(dispersion: float) ->
     assert promised - 4 * np.std(held) / 20 < np.mean(held) < promised + 0.06
 
 
-@given(st.lists(st.tuples(st.integers(0, 50), st.floats(0.1, 50)), min_size=2, max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 50), st.integers(1, 500).map(lambda tenths: tenths / 10)), min_size=2, max_size=30
+    )
+)
 @settings(deadline=None)
 def test_metrics_are_those_of_scikit_learn(pairs: list[tuple[int, float]]) -> None:
     count, mean = np.array(pairs).T
