@@ -22,7 +22,7 @@ from motet.tasks.matching import Matching
 if TYPE_CHECKING:
     from motet.serving.predictor import Predictor
 
-QUERIES_AT_ONCE = 256
+PAIRS_AT_ONCE = 2**22
 DIGITS = 6  # of a score
 
 
@@ -134,8 +134,9 @@ def nearest(
     k = min(k, len(gallery))
     places = np.zeros((len(queries), k), dtype=np.int64)
     scores = np.zeros((len(queries), k), dtype=queries.dtype)
-    for start in range(0, len(queries) if k else 0, QUERIES_AT_ONCE):
-        similar = queries[start : start + QUERIES_AT_ONCE] @ gallery.T
+    at_once = max(1, PAIRS_AT_ONCE // max(1, len(gallery)))
+    for start in range(0, len(queries) if k else 0, at_once):
+        similar = queries[start : start + at_once] @ gallery.T
         least = np.partition(similar, -k, axis=1)[:, -k]
         for row, (values, limit) in enumerate(zip(similar, least, strict=True), start):
             among = np.flatnonzero(values >= limit)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 Floats = Float64[np.ndarray, "N"]
-ROWS_AT_ONCE = 512
+PAIRS_AT_ONCE = 2**22
 DECIMALS = 12  # of a similarity: sums taken in another order differ behind these
 
 
@@ -93,8 +93,9 @@ def _placed(
 ) -> Place:
     """`candidates` are the items of those there are, `asking` the rows that look for theirs."""
     counts = np.zeros((3, len(queries)), dtype=np.int64)
-    for start in range(0, len(asking), ROWS_AT_ONCE):
-        rows = asking[start : start + ROWS_AT_ONCE]
+    at_once = max(1, PAIRS_AT_ONCE // max(1, len(queries)))
+    for start in range(0, len(asking), at_once):
+        rows = asking[start : start + at_once]
         similar = near(queries[rows]).round(DECIMALS)
         own = items[rows, None] == candidates
         best = np.where(own, similar, -np.inf).max(axis=1, keepdims=True)
