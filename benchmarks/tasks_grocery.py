@@ -85,7 +85,7 @@ def experiment(table: pa.Table, data: Path, *, seed: int = 0) -> dict[str, Any]:
         },
         "tasks": {"match": {"kind": "matching", "width": 64}},
         "training": {
-            "epochs": 30,
+            "epochs": 60,
             "batch_size": 64,
             "learning_rate": 2e-3,
             "schedule": "cosine",

@@ -74,6 +74,8 @@ INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
             "channels": Change(3),
             "crop": Change(0.4),
             "flip": Change(True),
+            "zoom": Change(0.3),
+            "jitter": Change(0.3),
             "first": Change(8),
             "width": Change(6),
             **DROPOUT,

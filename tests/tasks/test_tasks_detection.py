@@ -14,6 +14,7 @@ import motet
 from motet import inputs, tasks
 from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells
+from motet.media import Framing
 from motet.tasks.detection.codec import areas
 from motet.tasks.detection.head import focal, generalized_overlap, heat_of
 from motet.tasks.detection.precision import mean_average_precision
@@ -24,7 +25,7 @@ PICTURE = np.zeros((40, 80, 3), dtype=np.uint8)
 class Pictures:
     """What a picture's preparation says of itself."""
 
-    size, crop, flip, varies = (20, 40), 0.25, True, True
+    framing = Framing(size=(20, 40), crop=0.25, flip=True)
 
 
 def codec(**changes: Any) -> tasks.DetectionCodec:
@@ -62,7 +63,7 @@ def test_nothing_to_find_and_several_pictures_are_refused() -> None:
     with pytest.raises(DataError, match="no training row has a box"):
         tasks.Detection(of="photo").fit([([], PICTURE)], {"photo": Pictures()})  # type: ignore[dict-item]
     bag = inputs.Image().fit([(PICTURE, PICTURE)])
-    with pytest.raises(SpecError, match="boxes are found in one"):
+    with pytest.raises(SpecError, match="several pictures"):
         tasks.Detection(of="photo").fit([([{"label": "cup", "box": [0, 0, 1, 1]}], PICTURE)], {"photo": bag})
 
 

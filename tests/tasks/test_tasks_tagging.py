@@ -193,7 +193,7 @@ def reading(words: list[list[int]], *, width: int = 3, present: list[bool] | Non
 
 def head_of(num_tags: int = 3) -> TaggingHead:
     torch.manual_seed(1)
-    return TaggingHead(input="note", source_width=3, input_width=2, num_tags=num_tags)
+    return TaggingHead(input="note", source_width=3, input_width=2, num_tags=num_tags, mean_words=2.5)
 
 
 def by_hand(head: TaggingHead, given: Reading, row: int) -> list[Tensor]:
@@ -221,7 +221,7 @@ def test_loss_and_answer_are_those_of_first_tokens(words: list[list[int]]) -> No
         logits = by_hand(head, given, row)
         pairs = [(one, int(label)) for one, label in zip(logits, labels[row], strict=False) if label >= 0]
         each = [-(one.log_softmax(0)[label]) for one, label in pairs]
-        expected = torch.stack(each).mean() if each else torch.zeros(())
+        expected = torch.stack(each).sum() / 2.5 if each else torch.zeros(())
         torch.testing.assert_close(losses[row], expected)
         said = [int(one.argmax()) for one in logits]
         assert answers[row].tolist() == said + [-1] * (answers.shape[1] - len(said))
@@ -231,6 +231,11 @@ def test_a_row_without_the_text_has_no_answer() -> None:
     answers = head_of().answer(reading([[-1, 0, 1], [-1, -1, -1]], present=[True, False]))
     assert answers[1].tolist() == [-2, -1, -1]
     assert PLAIN.decode(answers)[""][1] is None
+
+
+def test_each_word_counts_the_same_in_texts_of_any_length() -> None:
+    codec = codec_of(["ADJ", "NOUN", None], ["VERB"], [None], "a b c")  # 2, 1, none, 3
+    assert codec.mean_words == 2.0
 
 
 def test_words_behind_the_end_of_the_text_cost_nothing() -> None:

@@ -34,24 +34,27 @@ class ImagePreparation(Preparation):
     deviation: tuple[float, ...]
     crop: float
     flip: bool
+    zoom: float = 0.0
+    jitter: float = 0.0
 
     @property
     def varies(self) -> bool:
-        """Whether pictures are shifted or mirrored in training."""
-        return self.framing.varies
+        """Whether pictures are seen in other views or lights in training."""
+        return self.framing.varies or self.jitter > 0
 
     @property
     def framing(self) -> media.Framing:
-        """How pictures are shifted and mirrored in training."""
-        return media.Framing(size=self.size, crop=self.crop, flip=self.flip)
+        """How pictures are shifted, enlarged and mirrored in training."""
+        return media.Framing(size=self.size, crop=self.crop, flip=self.flip, zoom=self.zoom)
 
     def read(self, cell: object) -> UInt8[np.ndarray, "H W C"]:
         """Decode and resize; the aspect ratio is not kept."""
         return resized(media.image(only_part(cell)), size=self.size, channels=self.channels)
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Shift by up to `crop` of each side, repeating the edge, and mirror at probability 1/2 where `flip`."""
-        return self.framing.draw(generator).of(item)
+        """Another view (see `media.Framing`), then by `jitter` another light (see `media.relit`)."""
+        seen = self.framing.draw(generator).of(item)
+        return media.relit(seen, generator, jitter=self.jitter) if self.jitter else seen
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"pixels": [n, C, H, W]}`, each channel with mean 0 and deviation 1 over the training pictures."""
@@ -133,6 +136,13 @@ class Image(InputSpec):
         default=0.1, ge=0, lt=1, description="Random shift in training, at most this fraction of each side."
     )
     flip: bool = Field(default=False, description="Mirror at random in training; not for pictures that can be read.")
+    zoom: float = Field(default=0.0, ge=0, lt=1, description="Enlarge or shrink in training, at most by this fraction.")
+    jitter: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Change brightness, contrast and saturation in training, each by at most this fraction.",
+    )
     first: int = Field(
         default=16, ge=4, description="Channels of the first stage; they double with each halving up to `width`."
     )
@@ -186,6 +196,8 @@ class Image(InputSpec):
             deviation=tuple(np.maximum(pixels.std(axis=0), 1.0).tolist()),
             crop=self.crop,
             flip=self.flip,
+            zoom=self.zoom,
+            jitter=self.jitter,
         )
 
 

@@ -7,7 +7,7 @@ Spectrograms, and the way back from them to a sound, are here for inputs that he
 """
 
 from motet.media.audio import resample, sound, sound_rate
-from motet.media.framing import Framing, Places
+from motet.media.framing import Framing, View, relit
 from motet.media.griffinlim import samples_of_mel
 from motet.media.mel import log_mel, mel_filters
 from motet.media.npy import array
@@ -19,7 +19,7 @@ from motet.media.wav import wav_bytes
 
 __all__ = [
     "Framing",
-    "Places",
+    "View",
     "array",
     "data_uri",
     "image",
@@ -30,6 +30,7 @@ __all__ = [
     "plane",
     "plane_npy",
     "plane_png",
+    "relit",
     "resample",
     "samples_of_mel",
     "several",

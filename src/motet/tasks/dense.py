@@ -6,7 +6,7 @@ Shapes: B rows, D width of the features, H, W of the prepared picture, O what is
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,23 +15,13 @@ from pydantic import Field
 from torch import Tensor
 
 from motet.core.errors import CellError, SpecError
-from motet.core.flow import Cells, Reader
+from motet.core.flow import Cells
 from motet.media import Framing, plane
 from motet.nn.mapdecoder import MapDecoder
 from motet.tasks.part import PartHead, PartTask, Reading, SizedCodec, Source, input_to_read
 
 PIXELS_AT_ONCE = 1 << 22
 """So many pixels of several rows are answered in one go: what is said of each before it is answered takes memory."""
-
-
-@runtime_checkable
-class Framed(Protocol):
-    """The preparation of an input whose every row is one picture of one size."""
-
-    @property
-    def framing(self) -> Framing:
-        """The size, and how pictures are shifted and mirrored in training."""
-        ...
 
 
 class DenseCodec(SizedCodec, ABC):
@@ -127,17 +117,6 @@ class DenseTask(PartTask, ABC):
         """With the picture it reads written out."""
         of = input_to_read(self.of, kinds, ("image",), word=self.word(), field="of")
         return self.model_copy(update={"of": of})
-
-    def framing_of(self, readers: Mapping[str, Reader]) -> Framing:
-        """How the picture is framed; `SpecError` where a row has several."""
-        (name,) = self.reads
-        reader = readers[name]
-        if not isinstance(reader, Framed):
-            raise SpecError(
-                f"of: the rows of {name!r} have several pictures, and a {self.word()} task answers about the pixels of "
-                "one; name an input with one picture per row"
-            )
-        return reader.framing
 
     def head(
         self,

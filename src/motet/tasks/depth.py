@@ -18,6 +18,7 @@ from motet.core.flow import Cells, Reader
 from motet.media import plane, plane_npy, stretched
 from motet.tasks.base import Codec, Metric
 from motet.tasks.dense import DenseCodec, DenseHead, DenseTask, planes
+from motet.tasks.framed import framing_of
 from motet.tasks.losses import labelled_loss
 from motet.tasks.metrics import metric_of_counts
 from motet.tasks.part import Source
@@ -106,7 +107,7 @@ class Depth(DenseTask):
 
     def fit(self, cells: Iterable[object], readers: Mapping[str, Reader]) -> DepthCodec:
         """Only the framing is fitted; `DataError` where no training row has a pixel whose depth is known."""
-        framing = self.framing_of(readers)
+        framing = framing_of(self.reads[0], readers)
         if not any((depth_of(one, scale=self.scale) > 0).any() for one in planes(cells)):
             raise DataError("no training row has a map with a positive number; name the right column, or leave it out")
         return DepthCodec(framing=framing, scale=self.scale)

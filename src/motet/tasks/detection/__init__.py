@@ -1,7 +1,7 @@
 """Finding objects in a picture: boxes with labels and scores."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Self
 
 from jaxtyping import Float
 from pydantic import Field
@@ -13,19 +13,12 @@ from motet.tasks.base import Codec
 from motet.tasks.detection.codec import DetectionCodec, objects_of
 from motet.tasks.detection.head import DetectionHead
 from motet.tasks.detection.precision import check_available
+from motet.tasks.framed import framing_of
 from motet.tasks.labels import count_labels
 from motet.tasks.losses import labelled_loss
 from motet.tasks.part import PartTask, Source, input_to_read
 
 __all__ = ["Detection", "DetectionCodec", "DetectionHead"]
-
-
-class Pictures(Protocol):
-    """What prepares a picture: the size it is brought to, and how it varies in training."""
-
-    size: tuple[int, int]
-    crop: float
-    flip: bool
 
 
 class Detection(PartTask):
@@ -73,12 +66,7 @@ class Detection(PartTask):
         counts = count_labels(label for cell in cells for label in _labels(cell))
         if not counts:
             raise DataError("no training row has a box; name the right column, or leave the task out")
-        pictures: Any = readers[self.reads[0]]
-        if not hasattr(pictures, "size"):
-            raise SpecError(f"of: {self.of!r} may hold several pictures in a row; boxes are found in one")
-        return DetectionCodec(
-            classes=tuple(counts), unit=self.unit, size=pictures.size, crop=pictures.crop, flip=pictures.flip
-        )
+        return DetectionCodec(classes=tuple(counts), unit=self.unit, framing=framing_of(self.reads[0], readers))
 
     def restore(self, state: dict[str, Any]) -> DetectionCodec:
         """The codec of a bundle."""

@@ -39,14 +39,12 @@ class DetectionCodec(SizedCodec):
 
     classes: tuple[Label, ...] = Field(min_length=1)
     unit: Literal["pixels", "fractions"]
-    size: tuple[int, int]
-    crop: float
-    flip: bool
+    framing: media.Framing
 
     @property
     def varies(self) -> bool:
         """Whether pictures are shifted or mirrored in training; boxes go along."""
-        return self.crop > 0 or self.flip
+        return self.framing.varies
 
     @cached_property
     def _number(self) -> dict[str, int]:
@@ -75,16 +73,12 @@ class DetectionCodec(SizedCodec):
         return item
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """The variation of the picture: the same draws in the same order, shift by row and column, then mirroring.
+        """The variation of the picture: the same draws.
 
         What is shifted out of the picture is cut off; a box of which less than a quarter is left is gone.
         """
-        rows, columns = (self._shift(side, generator) for side in self.size)
         moved = item.copy()
-        moved[:, [1, 3]] -= rows / self.size[0]
-        moved[:, [0, 2]] -= columns / self.size[1]
-        if self.flip and generator.random() < 0.5:
-            moved[:, [0, 2]] = 1 - moved[:, [2, 0]]
+        moved[:, :4] = self.framing.draw(generator).of_boxes(item[:, :4], self.framing.size)
         before = areas(moved)
         moved[:, :4] = moved[:, :4].clip(0, 1)
         return moved[areas(moved) >= LEAST_SEEN * before]
@@ -131,10 +125,6 @@ class DetectionCodec(SizedCodec):
     def _class(self, one: dict[str, Any]) -> int:
         number = self._number.get(text_of(label_of(one["label"])))
         return UNKNOWN if number is None else number + 1
-
-    def _shift(self, side: int, generator: np.random.Generator) -> int:
-        reach = round(self.crop * side)
-        return int(generator.integers(-reach, reach + 1))
 
     def _decoded(self, row: list[list[float]]) -> list[dict[str, Any]] | None:
         if row[0][5] == ABSENT:

@@ -19,6 +19,7 @@ from motet.core.errors import CellError, DataError
 from motet.core.flow import Cells, Reader
 from motet.tasks.base import Codec
 from motet.tasks.dense import DenseHead, DenseTask, planes
+from motet.tasks.framed import framing_of
 from motet.tasks.imbalance import ClassWeights, weights_of
 from motet.tasks.labels import Label
 from motet.tasks.losses import labelled_loss
@@ -65,7 +66,7 @@ class Segmentation(DenseTask):
 
         Nothing more than one mask with a label is read where neither classes nor weights have to be found.
         """
-        framing, counts = self.framing_of(readers), self._counts(cells)
+        framing, counts = framing_of(self.reads[0], readers), self._counts(cells)
         if not counts:
             raise DataError(
                 "no training row has a mask with a labelled pixel; name the right column, or leave the task out"

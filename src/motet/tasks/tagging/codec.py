@@ -37,6 +37,8 @@ class TaggingCodec(Codec):
     scheme: Literal["bio", "none"]
     separator: str
     missing: tuple[str, ...] = ()
+    mean_words: float = Field(gt=0)
+    """How many words with a tag a labelled row of the training rows has on average."""
 
     @cached_property
     def _number(self) -> dict[str, int]:

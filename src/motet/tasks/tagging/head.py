@@ -26,10 +26,17 @@ class TaggingHead(PartHead):
     """
 
     def __init__(
-        self, *, input: str, source_width: int, input_width: int, num_tags: int, chained: int | None = None
+        self,
+        *,
+        input: str,
+        source_width: int,
+        input_width: int,
+        num_tags: int,
+        mean_words: float = 1.0,
+        chained: int | None = None,
     ) -> None:
         super().__init__()
-        self.input = input
+        self.input, self.mean_words = input, mean_words
         self.chain = None if chained is None else LinearChain(num_tags, longest=chained)
         self.words = nn.Linear(source_width, num_tags)
         self.features = nn.Linear(input_width, num_tags, bias=False)
@@ -38,20 +45,19 @@ class TaggingHead(PartHead):
             self.features.weight.mul_(0.1)
 
     def forward(self, reading: Reading, target: Cells) -> Float[Tensor, "B"]:
-        """The loss of each row, -log p(y) / n with y the tags of its n labelled words: p is the product of
+        """The loss of each row, -log p(y) / `mean_words` with y the tags of its labelled words: p is the product of
         softmax(z_w)_{y_w} or, where they are chained, as the chain has it.
 
         A word behind the place where the text was cut off, and one with a tag that is not known, has no label.
         """
         logits, there = self._logits(reading)
         labels = _as_long(target.values["target"], logits.shape[1])
-        counts = there & (labels >= 0)
         if self.chain is not None:
             loss: Tensor = self.chain(logits, there, labels)
         else:
             each = F.cross_entropy(logits.flatten(0, 1), labels.clamp(min=0).flatten(), reduction="none")
-            loss = torch.where(counts, each.view_as(counts), 0.0).sum(dim=1)
-        return loss / counts.sum(dim=1).clamp(min=1)
+            loss = torch.where(there & (labels >= 0), each.view_as(there), 0.0).sum(dim=1)
+        return loss / self.mean_words
 
     @torch.no_grad()
     def answer(self, reading: Reading) -> Int64[Tensor, "B T"]:

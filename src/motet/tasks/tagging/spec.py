@@ -1,6 +1,7 @@
 """What the user writes of a tagging task, and how it is fitted."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, ClassVar, Literal, Self
 
 from jaxtyping import Float
@@ -22,8 +23,9 @@ from motet.tasks.tagging.head import TaggingHead
 class Tagging(PartTask):
     """Say of every word of a text which tag it has.
 
-    A label is a list of as many tags as the text has words. The loss of a row is -log p(tags) / n over its n labelled
-    words. With tags B-x, I-x and O (Ramshaw & Marcus, 1995) it is the entities they mark that are scored.
+    A label is a list of as many tags as the text has words. The loss of a row is -log p(tags) / m, m the mean number of
+    labelled words of a row: as in the scores, each word counts the same, whether its text is short or long. With tags
+    B-x, I-x and O (Ramshaw & Marcus, 1995) it is the entities they mark that are scored.
 
     >>> codec = Tagging(of="note").fit([["O", "B-place"], "O|O"], {})
     >>> codec.scheme, codec.tags
@@ -63,7 +65,8 @@ class Tagging(PartTask):
 
     def fit(self, cells: Iterable[object], readers: Mapping[str, Reader]) -> TaggingCodec:
         """Collect the tags; `DataError` where there are fewer than two, or one is not of the scheme."""
-        counts = count_labels(tag for cell in cells for tag in self._tags(cell))
+        rows = [tags for cell in cells if (tags := list(self._tags(cell)))]
+        counts = count_labels(chain.from_iterable(rows))
         if not counts:
             raise DataError("no word of a training row has a tag; name the right column, or leave the task out")
         texts = [text_of(tag) for tag in counts]
@@ -76,7 +79,13 @@ class Tagging(PartTask):
         odd = [text for text in texts if not in_scheme(text)]
         if scheme == "bio" and odd:
             raise DataError(f"tag {odd[0]!r} is not of the scheme BIO: O, or B-x or I-x; is it `scheme: none`?")
-        return TaggingCodec(tags=tuple(counts), scheme=scheme, separator=self.separator, missing=self.missing)
+        return TaggingCodec(
+            tags=tuple(counts),
+            scheme=scheme,
+            separator=self.separator,
+            missing=self.missing,
+            mean_words=sum(counts.values()) / len(rows),
+        )
 
     def restore(self, state: dict[str, Any]) -> TaggingCodec:
         """The codec of a bundle."""
@@ -99,6 +108,7 @@ class Tagging(PartTask):
             source_width=sources[name].width,
             input_width=input_width,
             num_tags=len(codec.tags),
+            mean_words=codec.mean_words,
             chained=reader.max_tokens + 1 if self._chains(codec) else None,
         )
 
