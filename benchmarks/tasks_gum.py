@@ -55,13 +55,24 @@ def experiment(table: pa.Table, *, seed: int = 0) -> dict[str, Any]:
     """One text, three tasks."""
     return {
         "data": {"train": table, "split": "split"},
-        "inputs": {"tokens": {"kind": "text"}},
+        "inputs": {
+            "tokens": {"kind": "text", "encoder": {"kind": "gru", "layers": 2}, "width": 256, "dropout": 0.35},
+        },
         "tasks": {
-            "pos": {"kind": "tagging", "column": "upos", "metric": "accuracy"},
+            "pos": {"kind": "tagging", "column": "upos", "metric": "accuracy", "weight": 3.0},
             "ner": {"kind": "tagging"},
             "s_type": {"kind": "multiclass"},
         },
-        "training": {"epochs": 15, "batch_size": 32, "device": "cpu", "seed": seed},
+        "training": {
+            "epochs": 8,
+            "batch_size": 32,
+            "learning_rate": 2e-3,
+            "schedule": "cosine",
+            "average": 0.99,
+            "patience": None,
+            "device": "cpu",
+            "seed": seed,
+        },
     }
 
 

@@ -76,7 +76,7 @@ def experiment(tasks: tuple[str, ...], tables: Mapping[str, Path], *, seed: int,
         },
         "inputs": {"text": {"kind": "text", "words": True, "vocabulary": 6000, "width": 128}},
         "tasks": {task: TASKS[task] for task in tasks},
-        "training": {"seed": seed, "epochs": epochs, "batch_size": 32, "learning_rate": 2e-3, "workers": 0},
+        "training": {"seed": seed, "epochs": epochs, "batch_size": 32, "schedule": "cosine", "workers": 0},
     }
 
 
