@@ -2,8 +2,9 @@
 
 The table is `camvid` with its official split: 367 pictures to train on, 101 to validate, 233 to test, all at 120 x 160.
 The tasks are the masks (11 classes, unlabelled pixels left out) and, as one regression of 11 numbers, the shares of the
-classes. The weights of the classes were chosen by the validation rows, the other options are defaults or were not
-compared; the test rows are read once.
+classes. The validation rows are of a street that is trained on, the test rows mostly of one that is not: a first model,
+its options chosen by the validation rows, had mIoU .524 there and .382 on the test rows. `zoom`, `jitter` and `average`
+were then chosen with one street of the training rows held out (`--tune`), and the test rows read a second time.
 
     python benchmarks/tasks_camvid.py [--seed 0] [--tune]
 """
@@ -31,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tune", action="store_true", help="train without one street, and score its rows")
-    parser.add_argument("--epochs", type=int, default=45)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="a change to the experiment")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -49,7 +50,7 @@ def experiment(table: Path, *, root: Path, seed: int, epochs: int) -> dict[str, 
     """Picture to mask and shares."""
     return {
         "data": {"train": str(table), "split": "split", "root": str(root)},
-        "inputs": {"image": {"kind": "image", "size": [120, 160], "flip": True, "crop": 0.1}},
+        "inputs": {"image": {"kind": "image", "size": [120, 160], "flip": True, "zoom": 0.3, "jitter": 0.4}},
         "tasks": {
             "mask": {"kind": "segmentation", "classes": list(CLASSES), "ignore": [UNLABELLED], "class_weights": "root"},
             "shares": {"kind": "regression", "columns": "frac_*", "metric": "mae"},
@@ -60,6 +61,7 @@ def experiment(table: Path, *, root: Path, seed: int, epochs: int) -> dict[str, 
             "batch_size": 8,
             "learning_rate": 2e-3,
             "schedule": "cosine",
+            "average": 0.99,
             "patience": None,
             "workers": 0,
         },

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motet.core.errors import DataError, SpecError
-from motet.data.leakage import leakage
+from motet.data.leakage import groups_apart, leakage
 from motet.data.load import load_data
 from motet.data.read import read_table
 from motet.data.spec import DataSpec
@@ -111,17 +111,24 @@ def test_load_from_memory(tmp_path):
 def test_leakage():
     table = read_table([{"a": "x", "b": 1, "g": 1}, {"a": "y", "b": 1, "g": 2}, {"a": "x", "b": 1, "g": 3}])
     splits = Splits(np.array([0, 1]), np.array([], dtype=np.int64), np.array([2]))
-    (warning,) = leakage(table, splits, ["a", "b"], "g")
+    (warning,) = leakage(table, splits, {"a": False, "b": False}, "g")
     assert warning.startswith(
         "1 of 1 test rows have the same inputs as a training row, e.g. <table in memory>:3 and <table"
     )
     assert warning.endswith(":1")
-    assert leakage(table, splits, ["a", "g"]) == []
+    assert leakage(table, splits, {"a": False, "g": False}) == []
 
 
 def test_leakage_of_groups_and_lists():
     table = read_table([{"a": [1, 2], "g": "u"}, {"a": [1, 3], "g": "v"}, {"a": [1, 2], "g": "u"}])
     splits = Splits(np.array([0]), np.array([1]), np.array([2]))
     with pytest.raises(DataError, match="group 'u' is in test here and in train at <table in memory>:1"):
-        leakage(table, splits, ["a"], "g")
-    assert len(leakage(table, splits, ["a"])) == 1
+        leakage(table, splits, {"a": False}, "g")
+    assert len(leakage(table, splits, {"a": False})) == 1
+
+
+def test_groups_that_a_fraction_cuts_apart_are_counted():
+    table = read_table([{"q": "a"}, {"q": "a"}, {"q": "b"}, {"q": None}])
+    (line,) = groups_apart(table, Splits(np.array([0, 3]), np.array([1, 2]), np.array([], dtype=np.int64)), "q")
+    assert line.startswith("1 of 2 valid rows are of a 'q' that training rows are of too")
+    assert groups_apart(table, Splits(np.array([0, 1]), np.array([2, 3]), np.array([], dtype=np.int64)), "q") == []

@@ -12,9 +12,9 @@ import yaml
 from pydantic import ValidationError
 
 from motet.core.errors import BundleError, DataError, MotetError, SpecError
-from motet.core.flow import Column
-from motet.data import DataSpec, Fence, Splits, Table, TableSpec, leakage, load_data, read_table
-from motet.data.read import _READERS
+from motet.core.flow import Column, Place
+from motet.data import DataSpec, Fence, Splits, Table, TableSpec, cells_as_read, leakage, load_data, read_table
+from motet.data.read import _READERS, read_held_out
 from motet.data.sources import SUFFIXES, absolute_paths, tables_of
 from motet.data.store import read_cells
 from motet.inputs import Image, Number
@@ -49,6 +49,8 @@ GUM = {"table": "gum/train.csv", "name": "gum", "rename": {"tokens": "words"}}
         (["gum/train.csv", "meld/train.csv", "x.csv"], ["gum/train", "meld/train", "x"]),
         (["a/gum/train.csv", "b/gum/train.csv"], ["a/gum/train", "b/gum/train"]),
         (["a.csv", "a.csv"], ["a", "a"]),
+        (["a.csv", "a.jsonl", "b.csv"], ["a.csv", "a.jsonl", "b"]),
+        (["", "/"], ["train table 1", "/"]),
         (["a.csv", {"table": "a.csv", "name": "b"}], ["a", "b"]),
         (["x/b.csv", {"table": "a.csv", "name": "b"}], ["x/b", "b"]),
         ([{"x": 1}], ["train table"]),
@@ -104,7 +106,7 @@ def test_lists_in_one_table_and_text_in_another_stay_what_they_are(tmp_path: Pat
     assert table.cells(("boxes",)) == [[{"label": "cat"}], None, None, None, "[]", None, None]
     assert table.cells(("n",)) == ["1", None, None, "5", "x", None, "7"]
     splits = Splits(np.array([0, 1, 3]), np.array([5, 6]), np.array([], dtype=np.int64))
-    assert len(leakage(table, splits, ["words"])) == 1
+    assert len(leakage(table, splits, {"words": False})) == 1
 
 
 def test_names_may_be_swapped() -> None:
@@ -231,3 +233,43 @@ def test_no_error_is_of_another_kind(two: Path) -> None:
         with pytest.raises((MotetError, ValidationError)) as caught:
             loaded(two, train=source)
         assert not isinstance(caught.value, BundleError)
+
+
+def test_a_table_without_one_of_several_columns_lacks_what_they_make() -> None:
+    table = read_table([[{"a": 1, "b": 2}, {"a": 3, "b": None}], [{"a": 5, "c": 1}]])
+    rows = np.arange(3)
+    assert list(cells_as_read(table, Place(("a", "b")), rows)) == [[1, 2], [3, None], None]
+    assert len(list(cells_as_read(table, Place(("a", "b"), separator="|"), rows))[2].parts) == 1
+    assert table.columns_of(rows[:2]) == ("a", "b")
+    assert table.columns_of(rows) == ("a", "b", "c")
+
+
+def test_whole_numbers_that_no_float_holds_become_text_beside_floats() -> None:
+    table = read_table([[{"id": 2**53 + 1}], [{"id": 1.5}]])
+    assert table.cells(("id",)) == [str(2**53 + 1), "1.5"]
+    with pytest.raises(DataError, match="lists or objects of another form"):
+        read_table([[{"id": [2**53 + 1]}], [{"id": [1.5]}]])
+
+
+def test_pictures_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    for folder in ("p", "q"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t.csv").write_text("photo\n1.png\n")
+    (tmp_path / "above.csv").write_text("photo\np/1.png\n")
+    table = read_table([tmp_path / "p" / "t.csv", tmp_path / "q" / "t.csv", tmp_path / "above.csv"])
+    splits = Splits(np.array([0]), np.array([1]), np.array([2]))
+    (warning,) = leakage(table, splits, {"photo": True})
+    assert warning.startswith("1 of 1 test rows")
+    assert "1 of 1 valid rows" in leakage(table, splits, {"photo": False})[0]
+
+
+@pytest.mark.parametrize("field", [{"weight": 3}, {"split": "part"}])
+def test_what_only_training_heeds_is_refused_of_other_tables(field: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="a table of held-out rows takes no"):
+        read_held_out({"table": [{"x": 1}], **field})
+    assert read_held_out({"table": [{"x": 1}], "name": "other"}).parts[0].table == "other"
+
+
+def test_a_list_is_not_one_table() -> None:
+    with pytest.raises(SpecError, match="expected one table, found a list"):
+        read_table({"table": ["a.csv", "b.csv"]})

@@ -182,7 +182,17 @@ def test_the_union_knows_every_kind_and_refuses_typos(kind: str) -> None:
 
 
 CHANGES: dict[str, dict[str, object]] = {
-    "image": {"size": (9, 9), "channels": 1, "crop": 0.3, "flip": True, "first": 12, "width": 12, "dropout": 0.5},
+    "image": {
+        "size": (9, 9),
+        "channels": 1,
+        "crop": 0.3,
+        "flip": True,
+        "zoom": 0.3,
+        "jitter": 0.3,
+        "first": 12,
+        "width": 12,
+        "dropout": 0.5,
+    },
     "audio": {
         "rate": 4000,
         "seconds": 0.02,

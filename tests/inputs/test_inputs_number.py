@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from motet.core.errors import CellError
+from motet.core.numerals import LARGEST, to_float
 from motet.inputs import Number
 from motet.inputs.number import NumberPreparation
-from motet.inputs.numerals import LARGEST, to_float
 
 READABLE = st.floats(min_value=-LARGEST, max_value=LARGEST)
 

@@ -311,7 +311,7 @@ def test_which_side_the_labels_are() -> None:
     table = read_table([{"photo": "a.png", "text": "a", "product": 1}])
     given = {"photo": inputs.Image(), "text": inputs.Text()}
     for spec, column in ((Matching(), "text"), (Matching(column="product"), "product")):
-        found, jobs = with_columns(given, {"match": spec}, table)
+        found, jobs = with_columns(given, {"match": spec}, table.column_names)
         assert labels_of("match", jobs["match"], found).place.names == (column,)
         assert labels_of("match", jobs["match"], found).needs == ("photo", "text")
 

@@ -255,3 +255,10 @@ def test_other_inputs_are_heard() -> None:
     head, reading, target = case.build(), case.reading(), case.target()
     other = Reading(reading.features + 1, reading.tokens)
     assert not torch.allclose(head(reading, target), head(other, target))
+
+
+def test_a_pixel_without_a_class_has_a_number_of_its_own() -> None:
+    found = codec([np.array([[0, 255], [65535, 0]], dtype=np.uint16)], ignore=())
+    answer = torch.tensor([[[0, 1, -1, 2]]], dtype=torch.int16)
+    (mask,) = found.decode(answer)[""]
+    assert plane(mask).tolist() == [[0, 255, 256, 65535]]

@@ -77,8 +77,16 @@ def test_words_are_symbols_too() -> None:
     codec = codec_of(["two  one", "one", 7.0], unit="word")
     assert codec.symbols == ("7", "one", "two")
     target = target_of(codec, ["one two", "7", "two three"]).values["target"]
-    assert target.tolist() == [[2, 3], [1, -1], [3, 4]]
-    assert codec.decode(target)[""] == ["one two", "7", f"two {UNKNOWN}"]
+    assert target.tolist() == [[2, 3], [1, -1], [3, 8]]
+    assert codec.decode(target)[""] == ["one two", "7", f"two {UNKNOWN * 5}"]
+
+
+def test_an_unknown_word_is_wrong_in_each_of_its_characters() -> None:
+    codec = codec_of(["a"], unit="word")
+    target = target_of(codec, ["extraordinary a"]).values["target"]
+    scores = {metric.name: metric.compute(torch.tensor([[1]]), target) for metric in codec.metrics()}
+    assert scores["cer"] == pytest.approx(14 / 15)
+    assert scores["wer"] == pytest.approx(1 / 2)
 
 
 def test_case_is_kept_unless_told_otherwise() -> None:

@@ -5,13 +5,13 @@ from motet.data.cells import cells_as_read, present_cells
 from motet.data.concat import concat_tables
 from motet.data.dataset import Dataset, rows_to_batch
 from motet.data.draws import table_weights
-from motet.data.leakage import leakage
+from motet.data.leakage import groups_apart, leakage
 from motet.data.load import load_data
 from motet.data.loader import Loader
 from motet.data.order import Order
 from motet.data.paths import Fence
 from motet.data.problems import BadCells, Problem
-from motet.data.read import read_table
+from motet.data.read import read_held_out, read_table
 from motet.data.roles import determines, find_split, infer_task
 from motet.data.schema import ColumnGuess, infer_schema
 from motet.data.several import Several, cells_of
@@ -46,6 +46,7 @@ __all__ = [
     "concat_tables",
     "determines",
     "find_split",
+    "groups_apart",
     "infer_schema",
     "infer_task",
     "leakage",
@@ -54,6 +55,7 @@ __all__ = [
     "present_cells",
     "read_answers",
     "read_cells",
+    "read_held_out",
     "read_table",
     "rows_to_batch",
     "split_rows",

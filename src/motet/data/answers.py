@@ -69,12 +69,16 @@ def answer_of(cell: Any, sort: Sort) -> Any:
 
 
 def read_answers(path: Path | str, sorts: Mapping[str, Sort]) -> list[dict[str, Any]]:
-    """The rows of a predictions file, CSV, JSON Lines or Parquet, with the answers of these columns as they were given.
+    """The rows of a predictions file, CSV, JSON Lines or Parquet, with the answers of these columns as they were given;
+    but an empty text and no answer are one in CSV, which becomes None.
 
     Errors: `DataError` for what is no table.
     """
     table = read_table(path)
     columns = {name: table.cells((name,)) for name in table.column_names}
+    if Path(path).suffix.lower() not in (".csv", ".tsv", ".tab"):
+        texts = [name for name in columns if sorts.get(name) == "text"]
+        columns |= {name: table.arrow.column(name).to_pylist() for name in texts}
     found = {name: [answer_of(one, sorts[name]) if name in sorts else one for one in c] for name, c in columns.items()}
     return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
 

@@ -118,6 +118,9 @@ def _raw(table: Table, place: Place | Column, rows: np.ndarray, *, beside: Place
     cells = cells_of(table, place.names, rows=rows, missing=place.missing, separator=place.separator)
     if place.whole and len(place.names) > 1:
         cells = [cell if isinstance(cell, list) and all(one is not None for one in cell) else None for cell in cells]
+    if place.separator is None and len(place.names) > 1:
+        lacking = table.lacks(place.names, rows).tolist()
+        cells = [None if without else cell for cell, without in zip(cells, lacking, strict=True)]
     if beside is None:
         return cells
     others = _raw(table, beside, rows, beside=None)

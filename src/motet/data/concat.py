@@ -1,12 +1,13 @@
 """Several tables -> one, whatever each has of its columns."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 
 from motet.core.checks import text_of
 from motet.core.errors import DataError
-from motet.data.table import EITHER, Table
+from motet.data.table import EITHER, Part, Table
 
 MEDIUM = {"bytes": pa.binary(), "path": pa.string()}
 
@@ -24,7 +25,11 @@ def concat_tables(tables: Sequence[Table]) -> Table:
         arrow = pa.concat_tables(arrows, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         arrow = pa.concat_tables(_with_common_types(tables, arrows), promote_options="permissive")
-    return Table(arrow, tuple(part for table in tables for part in table.parts))
+    return Table(arrow, tuple(_with_columns(part, table) for table in tables for part in table.parts))
+
+
+def _with_columns(part: Part, table: Table) -> Part:
+    return replace(part, columns=frozenset(table.column_names)) if part.columns is None else part
 
 
 def _with_media_of_one_type(arrows: list[pa.Table]) -> list[pa.Table]:
@@ -54,12 +59,21 @@ def _with_common_types(tables: Sequence[Table], arrows: list[pa.Table]) -> list[
     for name in dict.fromkeys(name for table in tables for name in table.column_names):
         holders = [index for index, arrow in enumerate(arrows) if name in arrow.column_names]
         kinds = {index: arrows[index].schema.field(name).type for index in holders}
-        if _unified(kinds.values()) is None:
+        if not _joins([arrows[index].select([name]) for index in holders]):
             nested = _unified([kind for kind in kinds.values() if pa.types.is_nested(kind)])
             for i in holders:
                 made = _as_text if nested is None else _beside_text
                 arrows[i] = made(arrows[i], name, tables[i].parts[0].name, nested)
     return arrows
+
+
+def _joins(columns: Sequence[pa.Table]) -> bool:
+    """Whether one type holds all cells: Arrow refuses whole numbers that a float does not hold exactly."""
+    try:
+        pa.concat_tables(columns, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return False
+    return True
 
 
 def _unified(kinds: Iterable[pa.DataType]) -> pa.DataType | None:

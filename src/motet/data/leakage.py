@@ -1,6 +1,8 @@
 """What the held-out rows already know from the training rows."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +14,11 @@ from motet.data.split import Splits
 from motet.data.table import Table
 
 
-def leakage(table: Table, splits: Splits, columns: Sequence[str], group: str | None = None) -> list[str]:
-    """One warning line per held-out part that repeats training rows; `columns` are those of the inputs.
+def leakage(
+    table: Table, splits: Splits, columns: Mapping[str, bool], group: str | None = None, root: Path | None = None
+) -> list[str]:
+    """One warning line per held-out part that repeats training rows; `columns` are those of the inputs, and whether
+    they hold media: a path then is one from the folder of its table, or from `root`.
 
     Errors: `DataError` when a group stands on two sides of the split.
     """
@@ -22,7 +27,7 @@ def leakage(table: Table, splits: Splits, columns: Sequence[str], group: str | N
         _check_groups(table, splits, group)
     if not columns or not held_out:
         return []
-    hashes = _row_hashes(table, columns)
+    hashes = _row_hashes(table, columns, root)
     first_train, train_rows = _first_of_each(hashes[splits.train], splits.train)
     warnings = []
     for name, rows in held_out.items():
@@ -32,6 +37,21 @@ def leakage(table: Table, splits: Splits, columns: Sequence[str], group: str | N
             warnings.append(
                 f"{len(repeated)} of {len(rows)} {name} rows have the same inputs as a training row, "
                 f"e.g. {_place(table, repeated[0])} and {_place(table, twin)}"
+            )
+    return warnings
+
+
+def groups_apart(table: Table, splits: Splits, column: str) -> list[str]:
+    """One warning line per held-out part in which rows belong to groups of this column that training rows belong to."""
+    trained = {text_of(cell) for cell in table.cells((column,), rows=splits.train) if cell is not None}
+    warnings = []
+    for name, rows in (("valid", splits.valid), ("test", splits.test)):
+        cells = table.cells((column,), rows=rows)
+        known = sum(cell is not None and text_of(cell) in trained for cell in cells)
+        if known:
+            warnings.append(
+                f"{known} of {len(rows)} {name} rows are of a {column!r} that training rows are of too, so its rows "
+                f"are compared without the others; set data.group: {column}"
             )
     return warnings
 
@@ -56,12 +76,26 @@ def _check_groups(table: Table, splits: Splits, group: str) -> None:
                 )
 
 
-def _row_hashes(table: Table, columns: Sequence[str]) -> UInt64[np.ndarray, "rows"]:
+def _row_hashes(table: Table, columns: Mapping[str, bool], root: Path | None) -> UInt64[np.ndarray, "rows"]:
     """A 64-bit hash per row over these columns: equal rows have equal hashes, others almost surely differ."""
     total = np.zeros(table.num_rows, dtype=np.uint64)
-    for name in columns:
-        total = _mixed(total + np.uint64(0x9E3779B97F4A7C15) + _codes(table.arrow.column(name)))
+    for name, media in columns.items():
+        column = table.arrow.column(name)
+        if media and root is None and len({part.folder for part in table.parts}) > 1 and _is_text(column.type):
+            column = _full_paths(column, table)
+        total = _mixed(total + np.uint64(0x9E3779B97F4A7C15) + _codes(column))
     return total
+
+
+def _full_paths(column: pa.ChunkedArray, table: Table) -> pa.ChunkedArray:
+    folders = [part.folder for part in table.parts for _ in range(part.num_rows)]
+    paths = zip(folders, column.to_pylist(), strict=True)
+    full = [None if path is None else os.path.normpath(folder / path) for folder, path in paths]
+    return pa.chunked_array([pa.array(full, pa.string())])
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _codes(column: pa.ChunkedArray) -> UInt64[np.ndarray, "rows"]:

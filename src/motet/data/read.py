@@ -19,7 +19,7 @@ from motet.data.concat import concat_tables
 from motet.data.csv import csv_batches
 from motet.data.memory import arrow_of_memory
 from motet.data.rows import jsonl_batches
-from motet.data.sources import IN_MEMORY, TableSpec, as_given, is_several, tables_of
+from motet.data.sources import IN_MEMORY, TableSpec, as_given, is_several, tables_of, without_training
 from motet.data.table import Part, Table
 
 _Batches = Callable[[Path, str], Iterable[pa.RecordBatch]]
@@ -48,6 +48,14 @@ def read_table(source: object, *, name: str | None = None, folder: Path | None =
         return _read_file(Path(source), name or str(source), folder)
     arrow = arrow_of_memory(source, name or IN_MEMORY)
     return Table(_checked(arrow, name or IN_MEMORY), (Part(name or IN_MEMORY, folder or Path.cwd(), arrow.num_rows),))
+
+
+def read_held_out(source: object) -> Table:
+    """A table to be answered or scored; `SpecError` also for a mapping that says what only training heeds."""
+    try:
+        return read_table(source if isinstance(source, Table) else without_training(as_given(source)))
+    except ValueError as error:
+        raise SpecError(f"{IN_MEMORY}: {error}") from None
 
 
 def as_described(table: Table, given: TableSpec) -> Table:

@@ -32,10 +32,22 @@ class TableSpec(Frozen):
     rename: dict[str, str] = Field(
         default={}, description="Columns that the experiment calls otherwise: its own name, and the experiment's."
     )
-    weight: float = Field(default=1.0, gt=0, description="How much each of its rows counts in the losses.")
+    weight: float = Field(
+        default=1.0,
+        gt=0,
+        description="How much each of its rows counts in the losses, beside rows of other tables with the same task; "
+        "how much a task counts is said by its own `weight`.",
+    )
     split: str | None = Field(
         default=None, description="Its own column that says train, valid or test, in place of data.split."
     )
+
+    @field_validator("table")
+    @classmethod
+    def _of_one(cls, table: Any) -> Any:
+        if is_several(table):
+            raise ValueError("expected one table, found a list; give each a mapping of its own, with one `name`")
+        return table
 
     @field_validator("rename")
     @classmethod
@@ -61,6 +73,15 @@ def as_given(source: Any) -> Any:
     return source
 
 
+def without_training(given: Any) -> Any:
+    """The same; raises `ValueError` for a mapping that says what only training heeds."""
+    for one in given if is_several(given) else [given]:
+        for field in ("weight", "split") if isinstance(one, TableSpec) else ():
+            if getattr(one, field) != TableSpec.model_fields[field].default:
+                raise ValueError(f"a table of held-out rows takes no `{field}`: none of its rows is trained on")
+    return given
+
+
 def is_several(source: object) -> bool:
     """Whether this is a list of tables, rather than one, which a list of dicts can be."""
     return isinstance(source, list | tuple) and any(not isinstance(one, Mapping) or _describes(one) for one in source)
@@ -84,6 +105,12 @@ def _names(tables: Sequence[TableSpec], in_memory: str) -> list[str]:
     taken = {one.name for one in tables}
     numbers = [f"{in_memory} {n}" if len(tables) > 1 else in_memory for n in range(1, len(tables) + 1)]
     places = [_parts(one.table, number) for one, number in zip(tables, numbers, strict=True)]
+    files = {(place, os.fspath(one.table)) for one, place in zip(tables, places, strict=True) if is_path(one.table)}
+    of_one_stem = Counter(place for place, _ in files)
+    places = [
+        (*place[:-1], PurePath(one.table).name) if of_one_stem[place] > 1 and is_path(one.table) else place
+        for one, place in zip(tables, places, strict=True)
+    ]
     own = {place for one, place in zip(tables, places, strict=True) if one.name is None}
     depth = next(
         (
@@ -151,7 +178,10 @@ def _told(error: Any) -> str:
 
 
 def _parts(table: object, otherwise: str) -> tuple[str, ...]:
-    return PurePath(os.fspath(table)).with_suffix("").parts if is_path(table) else (otherwise,)
+    if not is_path(table):
+        return (otherwise,)
+    path = PurePath(os.fspath(table))
+    return (path.with_suffix("") if path.name else path).parts or (otherwise,)
 
 
 def _full(table: Any, base: Path) -> Any:

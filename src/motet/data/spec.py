@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer
 
 from motet.core.component import Frozen
-from motet.data.sources import TableSpec, as_given, is_several, written
+from motet.data.sources import as_given, without_training, written
 
 
 def _held_out(value: Any) -> Any:
@@ -15,12 +15,7 @@ def _held_out(value: Any) -> Any:
         if not 0 < value < 1:
             raise ValueError(f"expected a fraction between 0 and 1, or a table; found {value}")
         return value
-    given = as_given(value)
-    for one in given if is_several(given) else [given]:
-        for field in ("weight", "split") if isinstance(one, TableSpec) else ():
-            if getattr(one, field) != TableSpec.model_fields[field].default:
-                raise ValueError(f"a table of held-out rows takes no `{field}`: none of its rows is trained on")
-    return given
+    return without_training(as_given(value))
 
 
 Temperature = Annotated[float, Field(gt=0)]

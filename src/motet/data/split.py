@@ -132,7 +132,10 @@ def _cut(
 def _nothing_left(table: Table, row: int, group: str | None, num_units: int, held_out: int) -> DataError:
     what = f"groups in column {group!r}" if group else "rows"
     held = f", {held_out} of them held out" if held_out else ""
-    return DataError(f"{table.locate(row)[0]}: {num_units} {what}{held}: no rows are left for training")
+    return DataError(
+        f"{table.locate(row)[0]}: {num_units} {what}{held}: no rows are left for training; name the parts in a split "
+        "column, or held-out tables by data.valid"
+    )
 
 
 def units_of(table: Table, group: str | None, pool: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ class Part:
 
     `first_row` is what a person who opens the file calls the first data row: 2 below a CSV header, else 1.
     `digest` identifies the file's content; "" for a table that was in memory. `given` is what else was said of it.
+    `columns` are those it had before it was joined to others; None while it stands alone.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Part:
     first_row: int = 1
     digest: str = ""
     given: TableSpec | None = None
+    columns: frozenset[str] | None = None
 
     @property
     def table(self) -> str:
@@ -65,8 +67,13 @@ class Table:
 
     def locate(self, row: int) -> tuple[str, int]:
         """The file a row stands in, and its number there as a person who opens the file counts."""
+        part, number = self.place(row)
+        return part.name, number
+
+    def place(self, row: int) -> tuple[Part, int]:
+        """The same with all that is known of the file."""
         part, within = self._part_of(row)
-        return part.name, within + part.first_row
+        return part, within + part.first_row
 
     def own_name(self, row: int, column: str) -> str:
         """What the file of this row calls a column that was renamed."""
@@ -87,6 +94,18 @@ class Table:
             found.setdefault(part.table, []).append(own)
         joined = {name: np.sort(np.concatenate(parts)) for name, parts in found.items()}
         return {name: own for name, own in joined.items() if len(own)}
+
+    def columns_of(self, rows: np.ndarray) -> tuple[str, ...]:
+        """The columns that a table of any of these rows has."""
+        parts = [part for part, own in zip(self.parts, self.by_part(rows), strict=True) if len(own)]
+        return tuple(
+            name for name in self.column_names if any(part.columns is None or name in part.columns for part in parts)
+        )
+
+    def lacks(self, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
+        """Whether the table of each of these rows was without one of the columns."""
+        lacking = [part.columns is not None and not part.columns.issuperset(names) for part in self.parts]
+        return np.array(lacking, dtype=bool)[np.searchsorted(self._starts, rows, side="right") - 1]
 
     def folder(self, row: int) -> Path:
         """The folder that relative media paths of this row start from."""

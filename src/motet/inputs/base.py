@@ -93,6 +93,9 @@ class InputSpec(ComponentSpec, ABC):
     def _one_way_to_name_columns(self) -> Self:
         if self.columns is not None and self.column is not None:
             raise ValueError("give `column` or `columns`, not both")
+        if isinstance(self.columns, tuple) and len(set(self.columns)) < len(self.columns):
+            twice = next(name for name in self.columns if self.columns.count(name) > 1)
+            raise ValueError(f"`columns` names {twice!r} twice")
         return self
 
     @property
@@ -120,7 +123,7 @@ class InputSpec(ComponentSpec, ABC):
 def readable(cells: Iterable[object], read: Callable[[object], Item]) -> list[Item]:
     """What `read` makes of every cell it does not refuse; `DataError` when it refuses all.
 
-    >>> from motet.inputs.numerals import to_float
+    >>> from motet.core.numerals import to_float
     >>> readable(["1", "one", "3"], to_float)
     [1.0, 3.0]
     """

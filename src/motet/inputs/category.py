@@ -11,9 +11,8 @@ from jaxtyping import Int64
 from pydantic import Field
 from torch import Tensor, nn
 
-from motet.core.checks import text_of
-from motet.core.errors import CellError
 from motet.core.flow import Tokens
+from motet.core.numerals import category_of
 from motet.inputs.base import Encoder, InputSpec, Preparation, readable, single_token
 from motet.nn.dropout import IndexDropout
 
@@ -106,14 +105,3 @@ class Category(InputSpec):
         """A fresh encoder for categories prepared so."""
         assert isinstance(preparation, CategoryPreparation)
         return CategoryEncoder(num_categories=len(preparation.categories), width=self.width, unseen=self.unseen)
-
-
-def category_of(cell: object) -> str:
-    """The canonical text of a plain cell, without space around it; `CellError` for lists and the like.
-
-    >>> category_of(5.0), category_of(" red ")
-    ('5', 'red')
-    """
-    if isinstance(cell, list | tuple | dict | set | bytes | np.ndarray):
-        raise CellError(f"expected one category, found a value of type {type(cell).__name__}")
-    return text_of(cell.item() if isinstance(cell, np.generic) else cell).strip()

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from motet.core.flow import Tokens
+from motet.core.numerals import to_float
 from motet.inputs.base import Encoder, InputSpec, Preparation, readable, single_token
-from motet.inputs.numerals import to_float
 
 LEVELS = np.linspace(0, 1, 129)  # the ranks at which quantile scaling remembers a value
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -15,10 +14,7 @@ from motet import media
 from motet.core.errors import CellError
 from motet.core.flow import Tokens
 from motet.inputs.base import Encoder, InputSpec, Preparation, readable, single_token
-from motet.inputs.numerals import to_float
 from motet.nn import MLP
-
-FARTHEST = 1e4  # deviations from the mean; beyond, a value in a nearly constant place would drown all others
 
 
 class VectorPreparation(Preparation):
@@ -35,7 +31,7 @@ class VectorPreparation(Preparation):
 
     def read(self, cell: object) -> Float32[np.ndarray, "W"]:
         """A vector from a list, an array, text with separators, or the `Path` of a `.npy` file (from Python only)."""
-        vector = vector_of(cell, separator=self.separator)
+        vector = media.vector_of(cell, separator=self.separator)
         if len(vector) != len(self.mean):
             raise CellError(f"expected {len(self.mean)} numbers, found {len(vector)}")
         return vector
@@ -47,7 +43,7 @@ class VectorPreparation(Preparation):
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"vector": [n, W]}`, standardised place by place."""
         scaled = (np.stack(items) - np.array(self.mean)) / np.array(self.deviation)
-        return {"vector": torch.from_numpy(np.clip(scaled, -FARTHEST, FARTHEST).astype(np.float32))}
+        return {"vector": torch.from_numpy(np.clip(scaled, -media.FARTHEST, media.FARTHEST).astype(np.float32))}
 
 
 class VectorEncoder(Encoder):
@@ -84,7 +80,7 @@ class Vector(InputSpec):
         >>> Vector().fit(["1|2", "3|2"]).mean
         (2.0, 2.0)
         """
-        vectors = readable(cells, lambda cell: vector_of(cell, separator=self.separator))
+        vectors = readable(cells, lambda cell: media.vector_of(cell, separator=self.separator))
         length = Counter(map(len, vectors)).most_common(1)[0][0]
         matrix = np.stack([vector for vector in vectors if len(vector) == length]).astype(np.float64)
         varies = matrix.max(axis=0) > matrix.min(axis=0)
@@ -105,35 +101,3 @@ class Vector(InputSpec):
         """A fresh encoder for vectors prepared so."""
         assert isinstance(preparation, VectorPreparation)
         return VectorEncoder(features=len(preparation.mean), width=self.width, layers=self.layers, dropout=self.dropout)
-
-
-def vector_of(cell: object, *, separator: str) -> Float32[np.ndarray, "W"]:
-    """The numbers of one cell, each finite in float32; `CellError` with the reason otherwise.
-
-    >>> vector_of("1|2.5", separator="|")
-    array([1. , 2.5], dtype=float32)
-    """
-    if isinstance(cell, str):
-        cell = cell.split(separator)
-    if isinstance(cell, Path):
-        cell = media.array(cell)
-    if isinstance(cell, list | tuple):
-        cell = np.array([_place(place, value) for place, value in enumerate(cell, start=1)])
-    if not isinstance(cell, np.ndarray) or cell.dtype.kind not in "fiub":
-        raise CellError(f"expected numbers, found a value of type {type(cell).__name__}")
-    if cell.ndim != 1 or not cell.size:
-        raise CellError(f"expected one row of numbers, found the shape {list(cell.shape)}")
-    with np.errstate(over="ignore"):
-        vector = cell.astype(np.float32)
-    if not np.isfinite(vector).all():
-        raise CellError(f"number {int(np.argmin(np.isfinite(vector))) + 1} is not finite, or too large for float32")
-    return vector
-
-
-def _place(place: int, value: object) -> float:
-    if value is None:
-        raise CellError(f"number {place} is absent; a vector is whole or absent")
-    try:
-        return to_float(value)
-    except CellError as error:
-        raise CellError(f"number {place}: {error}") from None

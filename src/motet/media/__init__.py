@@ -15,9 +15,11 @@ from motet.media.picture import image, image_size
 from motet.media.plane import plane, plane_npy, plane_png, stretched
 from motet.media.source import several
 from motet.media.uri import data_uri, is_data_uri, uri_bytes
+from motet.media.vector import FARTHEST, vector_of
 from motet.media.wav import wav_bytes
 
 __all__ = [
+    "FARTHEST",
     "Framing",
     "View",
     "array",
@@ -38,5 +40,6 @@ __all__ = [
     "sound_rate",
     "stretched",
     "uri_bytes",
+    "vector_of",
     "wav_bytes",
 ]

@@ -79,7 +79,7 @@ def relit(
     picture, and the luma of each pixel (Howard, Some Improvements on Deep CNN Based Image Classification, 2013).
 
     >>> grey = np.full((1, 2, 3), 100, dtype=np.uint8)
-    >>> relit(grey, np.random.default_rng(0), jitter=0.2).std()
+    >>> float(relit(grey, np.random.default_rng(0), jitter=0.2).std())
     0.0
     """
     brightness, contrast, saturation = generator.uniform(1 - jitter, 1 + jitter, size=3).astype(np.float32)

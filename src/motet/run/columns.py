@@ -1,11 +1,10 @@
 """Inputs and tasks as the user wrote them -> the same with every column written out, and what tasks ask of inputs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from motet.core.checks import did_you_mean
 from motet.core.errors import SpecError
-from motet.data import Table
 from motet.inputs.base import InputSpec
 from motet.model.columns import column_names, explicit, named_columns
 from motet.tasks.base import TaskSpec
@@ -15,14 +14,14 @@ S = TypeVar("S", InputSpec, TaskSpec)
 
 
 def with_columns(
-    inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec], table: Table
+    inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec], columns: Sequence[str]
 ) -> tuple[dict[str, InputSpec], dict[str, TaskSpec]]:
-    """Every input and task with the columns it reads, and every task with the inputs it reads.
+    """Every input and task with which of the columns it reads, and every task with the inputs it reads.
 
     Raises `SpecError` for a column or an input that is not there, and for an input that is not as a task needs it.
     """
-    found = {name: _with_columns("inputs", name, one, table) for name, one in inputs.items()}
-    jobs = {name: _with_labels(name, one, found, table) for name, one in tasks.items()}
+    found = {name: _with_columns("inputs", name, one, columns) for name, one in inputs.items()}
+    jobs = {name: _with_labels(name, one, found, columns) for name, one in tasks.items()}
     for name, job in jobs.items():
         if isinstance(job, PartTask):
             asked = [other for one in job.reads for other in _alike(one, found)]
@@ -30,12 +29,12 @@ def with_columns(
     return found, jobs
 
 
-def _with_columns(room: str, name: str, spec: S, table: Table) -> S:
-    names = column_names(name, spec, table.column_names, where=f"{room}.{name}")
+def _with_columns(room: str, name: str, spec: S, columns: Sequence[str]) -> S:
+    names = column_names(name, spec, columns, where=f"{room}.{name}")
     return spec.model_copy(update=explicit(spec, names))
 
 
-def _with_labels(name: str, spec: TaskSpec, inputs: Mapping[str, InputSpec], table: Table) -> TaskSpec:
+def _with_labels(name: str, spec: TaskSpec, inputs: Mapping[str, InputSpec], columns: Sequence[str]) -> TaskSpec:
     """The task with the inputs it reads and the columns of its labels written out."""
     if isinstance(spec, PartTask):
         try:
@@ -44,11 +43,11 @@ def _with_labels(name: str, spec: TaskSpec, inputs: Mapping[str, InputSpec], tab
             raise SpecError(f"tasks.{name}: {error}") from None
         if spec.label_from is not None:
             return spec
-    spec = _with_columns("tasks", name, spec, table)
+    spec = _with_columns("tasks", name, spec, columns)
     for field in spec.beside:
         column = getattr(spec, field)
-        if column is not None and column not in table.column_names:
-            hint = did_you_mean(column, table.column_names)
+        if column is not None and column not in columns:
+            hint = did_you_mean(column, columns)
             raise SpecError(f"tasks.{name}.{field}: the table has no column {column!r}{hint}")
     return spec
 

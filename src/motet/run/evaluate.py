@@ -10,8 +10,8 @@ import torch
 from pydantic import ConfigDict, TypeAdapter
 
 from motet.artifact import write_file
-from motet.core.errors import BundleError
-from motet.data import Table, read_table
+from motet.core.errors import BundleError, DataError
+from motet.data import Table, read_held_out
 from motet.evaluation import (
     Contributions,
     Details,
@@ -95,7 +95,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
 
 def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None = None) -> Report:
     """Score a saved model on another table; tasks without a label there are left out."""
-    table = read_table(data)
+    table = read_held_out(data)
     found = predictor.outputs(table, root=root)[0]
     by_table = scores_by_table(table, found, predictor.tasks)
     results = {}
@@ -110,6 +110,8 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
                 rows=len(target),
                 tables=_of_task(task, by_table),
             )
+    if not results:
+        raise DataError(f"{', '.join(table.by_table())}: no row has a label of any task, so there is nothing to score")
     present = {name: float(cells.float().mean()) for name, cells in found.present.items()}
     return Report(
         build_report(rows_scored="test", tasks=results, present_fraction=present, contributions=None, training={}),
@@ -187,8 +189,8 @@ def _facts(fitted: Fitted, position: Position) -> dict[str, Any]:
 
 def _placer(table: Table) -> Any:
     def place(row: int) -> str:
-        file, number = table.locate(row)
-        return f"{Path(file).name}:{number}"
+        part, number = table.place(row)
+        return f"{part.table if len(table.parts) > 1 else Path(part.name).name}:{number}"
 
     return place
 

@@ -15,6 +15,7 @@ from motet.data import (
     Splits,
     Table,
     absolute_paths,
+    groups_apart,
     leakage,
     load_data,
     loss_weights,
@@ -85,7 +86,7 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
             "set data.valid to a fraction such as 0.1, or to a table"
         )
     weights = loss_weights(table, spec.weight, rows=splits.rows, train=splits.train)
-    inputs, tasks = with_columns(given, experiment.tasks, table)
+    inputs, tasks = with_columns(given, experiment.tasks, table.columns_of(splits.train))
     check_apart(inputs, tasks, id_column=spec.id)
     cells = {
         name: present_cells(table, input_place(name, one), splits.train, root=root) for name, one in inputs.items()
@@ -95,8 +96,11 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
     labels = {name: _labels(labels_of(name, job, inputs), table, splits.train, root) for name, job in tasks.items()}
     fitted_tasks = fit_tasks(tasks, labels, {name: reader for name, (_, reader) in fitted_inputs.items()})
     tasks = {name: job for name, (job, _) in fitted_tasks.items()}
-    used = [column for one in inputs.values() for column in (one.columns or (one.column,)) if column]
-    warnings = leakage(table, splits, used, group=spec.group)
+    used = {column: one.media for name, one in inputs.items() for column in input_place(name, one).names}
+    warnings = leakage(table, splits, used, group=spec.group, root=root)
+    if spec.group is None:
+        apart = sorted({job.batched_by for job in tasks.values() if job.batched_by is not None})
+        warnings += [line for column in apart for line in groups_apart(table, splits, column)]
     warnings += [
         line
         for name, (job, codec) in fitted_tasks.items()

@@ -42,17 +42,19 @@ def answer_table(
 
 def row_names(table: Table, rows: np.ndarray, id_column: str | None) -> dict[str, list[Any]]:
     """The first column: the ids, or the row's number as a person who opens the file counts, of several tables after the
-    name of its table. There a table may have no ids.
+    name of its table, or of its file where one table has several. There a table may have no ids.
     """
-    numbers: list[Any] = [table.locate(row)[1] for row in rows.tolist()]
-    places = table.by_table(rows)
-    for name, own in places.items() if len(places) > 1 else ():
-        for place in own.tolist():
-            numbers[place] = f"{name}:{numbers[place]}"
+    files: dict[str, set[str]] = {}
+    for part in table.parts:
+        files.setdefault(part.table, set()).add(part.name)
+    several, numbers = len(table.parts) > 1, []
+    for row in rows.tolist():
+        part, number = table.place(row)
+        name = part.table if len(files[part.table]) == 1 else part.name
+        numbers.append(f"{name}:{number}" if several else number)
     if id_column is None or id_column not in table.column_names:
         return {"row": numbers}
     ids = table.cells((id_column,), rows=rows)
-    several = len(places) > 1
     return {id_column: [number if one is None and several else one for one, number in zip(ids, numbers, strict=True)]}
 
 

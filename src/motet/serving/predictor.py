@@ -12,7 +12,7 @@ from motet.artifact import read_bundle
 from motet.core.checks import nearest
 from motet.core.errors import DataError
 from motet.core.flow import Batch, Column
-from motet.data import BadCells, Dataset, Table, read_cells, read_table
+from motet.data import BadCells, Dataset, Table, read_cells, read_held_out
 from motet.model import Collected, collect
 from motet.model.columns import input_columns, task_columns
 from motet.serving.answer import answer_table
@@ -51,7 +51,7 @@ class Predictor:
         file a person opens. Then each task's answer and, after two underscores, what goes with it. Media paths must
         stay inside `root` (default: that of the run). Raises `DataError` for cells that can not be read.
         """
-        table = read_table(rows)
+        table = read_held_out(rows)
         return like(rows, self._answered(table, root))
 
     def search(

@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64
 
 from motet.core.checks import did_you_mean
 from motet.core.errors import DataError, SpecError
-from motet.data import Table, read_table
+from motet.data import Table, read_held_out
 from motet.model.columns import input_place
 from motet.serving.answer import row_names
 from motet.serving.tables import like
@@ -52,7 +52,7 @@ class Index:
         """
         if k < 1:
             raise SpecError(f"k is how many rows are found for each query, at least 1; found {k}")
-        table = read_table(query)
+        table = read_held_out(query)
         sides = sides_of(self.predictor, self.task)
         other = next(name for name in sides if name != self.of)
         side = by if by is not None else _side(self.predictor, sides, table, rather=other, field="by")
@@ -77,7 +77,7 @@ def index_of(
     predictor: "Predictor", gallery: Any, *, task: str | None, of: str | None, root: str | Path | None
 ) -> Index:
     """The gallery, encoded; raises `SpecError` where it is not clear by which task, or which of its inputs."""
-    task, table = matching_task(predictor, task), read_table(gallery)
+    task, table = matching_task(predictor, task), read_held_out(gallery)
     side = of if of is not None else _side(predictor, sides_of(predictor, task), table, rather=None, field="of")
     return Index(predictor, table, task=task, of=side, root=root)
 
@@ -94,7 +94,7 @@ def search_once(
     root: str | Path | None,
 ) -> Any:
     """An index for one search; where the gallery has both inputs, it gives the one that the query does not ask by."""
-    task, asks, table = matching_task(predictor, task), read_table(query), read_table(gallery)
+    task, asks, table = matching_task(predictor, task), read_held_out(query), read_held_out(gallery)
     sides = sides_of(predictor, task)
     if of is None:
         there = [by] if by is not None else [name for name in sides if _has(predictor, asks, name)]

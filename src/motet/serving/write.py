@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from motet.artifact import write_file
 from motet.core.errors import SpecError
-from motet.data import as_json, as_text, read_table
+from motet.data import as_json, as_text, read_held_out
 from motet.serving.predictor import Predictor
 
 
@@ -25,7 +25,7 @@ def write_predictions(
         raise SpecError(
             f"{path}: predictions are written as {', '.join(_WRITERS)}, not as {path.suffix or 'a file without suffix'}"
         )
-    rows = read_table(data)
+    rows = read_held_out(data)
     for sentence in predictor.unseen(rows.column_names):
         say(f"note: {sentence}")
     table: pa.Table = predictor.predict(rows, root=root)

@@ -181,6 +181,9 @@ class TaskSpec(ComponentSpec, ABC):
             )
         if self.columns is not None and self.column is not None:
             raise ValueError("give `column` or `columns`, not both")
+        if isinstance(self.columns, tuple) and len(set(self.columns)) < len(self.columns):
+            twice = next(name for name in self.columns if self.columns.count(name) > 1)
+            raise ValueError(f"`columns` names {twice!r} twice")
         return self
 
     def weight_at(self, progress: float) -> float:

@@ -50,7 +50,9 @@ class DepthCodec(DenseCodec):
         return plane_npy(np.array(Image.fromarray(plane(answer)).resize(size[::-1], Image.Resampling.BILINEAR)))
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Of all pixels of all rows whose depth is known, delta1 and, in units, rmse; one without an answer is at 0."""
+        """Of all pixels of all rows whose depth is known, at the size of the input, delta1 and, in units, rmse; one
+        without an answer is at 0.
+        """
         return (
             _metric("delta1", _hits, higher_is_better=True),
             _metric("rmse", _squared_errors, higher_is_better=False, of_mean=math.sqrt),

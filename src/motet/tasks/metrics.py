@@ -100,9 +100,11 @@ def mean_that_exists(values: Floats) -> float:
 
 
 def r2(value: Floats, truth: Floats) -> float:
-    """1 - sum (y - f)^2 / sum (y - mean y)^2."""
-    spread = ((truth - truth.mean()) ** 2).sum()
-    return float(1 - ((truth - value) ** 2).sum() / spread) if spread > 0 else float("nan")
+    """1 - sum (y - f)^2 / sum (y - mean y)^2; NaN where all y are the same."""
+    if (truth == truth[:1]).all():
+        return float("nan")
+    value, truth = value.astype(np.float64), truth.astype(np.float64)
+    return float(1 - ((truth - value) ** 2).sum() / ((truth - truth.mean()) ** 2).sum())
 
 
 def mean_absolute_error(value: Floats, truth: Floats) -> float:

@@ -227,6 +227,8 @@ def _readable_sets(cells: Iterable[object], separator: str) -> Iterable[list[Lab
 
 
 def _flags(cell: object, labels: Sequence[Label]) -> np.ndarray:
+    if len(labels) == 1 and not isinstance(cell, list | tuple | np.ndarray):
+        cell = [cell]
     if not isinstance(cell, list | tuple | np.ndarray) or len(cell) != len(labels):
         raise CellError(f"expected a list of {len(labels)} values, 0 or 1, one per column")
     return np.array([_flag(value, label) for value, label in zip(cell, labels, strict=True)], dtype=np.float32)

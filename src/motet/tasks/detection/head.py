@@ -83,7 +83,7 @@ class DetectionHead(PartHead):
         return torch.where(reading.tokens[self.input].present[:, None, None], said, nothing)
 
     def start_from(self, prior: Tensor) -> None:
-        """Take in how many objects of each class a picture has: so hot are all cells together."""
+        """Take in how often each class is found beside the others: on average over them a cell is hot at 1 in 100."""
         with torch.no_grad():
             self._heat_bias.copy_(torch.logit((RARE * prior / prior.mean().clamp(min=1e-6)).clamp(1e-4, 0.1)))
 
@@ -126,9 +126,9 @@ def heat_of(
     heat_x = torch.exp(-((across - middle_x) ** 2) / (2 * spread_x**2))
     heat_y = torch.exp(-((down - middle_y) ** 2) / (2 * spread_y**2))
     heat = torch.where(there[:, :, None, None], heat_y[:, :, :, None] * heat_x[:, :, None, :], 0.0)
-    of_class = number[:, :, None] == torch.arange(1, num_classes + 1, device=truth.device)
-    by_class = torch.where(of_class[:, :, :, None, None], heat[:, :, None], 0.0).amax(dim=1)
-    return by_class, heat.argmax(dim=1)
+    of_class = number.clamp(min=0).long()[:, :, None, None].expand_as(heat)
+    by_class = heat.new_zeros(len(heat), 1 + num_classes, height, width).scatter_reduce(1, of_class, heat, "amax")
+    return by_class[:, 1:], heat.argmax(dim=1)
 
 
 def focal(logit: Float[Tensor, "B *rest"], wanted: Float[Tensor, "B *rest"]) -> Float[Tensor, "B *rest"]:

@@ -45,9 +45,15 @@ def _in_groups(
     """What `of_lists(score, relevance, mask)`, each `[G, M]`, says of the groups, at each of their rows."""
     if len(score) == 0:
         return score
-    rows, mask, number = _places(group)
-    losses = of_lists(score[rows], relevance.to(score.dtype)[rows], mask)
-    return losses[number]
+    number, counts = torch.unique(group, return_inverse=True, return_counts=True)[1:]
+    doublings = counts[number].log2().ceil()  # groups of a size are padded together, so that a large one costs itself
+    losses = torch.zeros_like(score)
+    for size in torch.unique(doublings):
+        own = torch.nonzero(doublings == size).flatten()
+        rows, mask, place = _places(group[own])
+        found = of_lists(score[own][rows], relevance[own].to(score.dtype)[rows], mask)
+        losses = losses.index_put((own,), found[place])
+    return losses
 
 
 def _places(

@@ -9,7 +9,7 @@ from motet.tasks.metrics import Floats
 
 
 def ndcg(score: Floats, relevance: Floats, group: Floats) -> tuple[Floats, NDArray[np.int64]]:
-    """The normalised discounted cumulative gain of each group, NaN where no row is relevant, and a row of each.
+    """The normalised discounted cumulative gain of each group, NaN where any order is the best, and a row of each.
 
     `DCG = sum_i (2^{r_i} - 1) / log2(1 + place of i)`, divided by that of the best order; rows of equal score share the
     mean of their places' discounts (Järvelin and Kekäläinen, TOIS 2002; the gain is that of Burges et al., ICML 2005;
@@ -22,13 +22,13 @@ def ndcg(score: Floats, relevance: Floats, group: Floats) -> tuple[Floats, NDArr
     _, first, number = np.unique(group, return_index=True, return_inverse=True)
     gain = np.exp2(relevance) - 1
     found, best = _gained(score, gain, number.reshape(-1)), _gained(gain, gain, number.reshape(-1))
-    values = np.full(len(first), np.nan)
-    np.divide(found, best, out=values, where=best > 0)
+    values, worst = np.full(len(first), np.nan), _gained(-gain, gain, number.reshape(-1))
+    np.divide(found, best, out=values, where=best > worst)
     return values, first
 
 
 def ndcg_metric() -> Metric:
-    """The mean over groups that have a relevant row; a group counts where its first row is drawn."""
+    """The mean over groups whose rows are not all equally relevant; a group counts where its first row is drawn."""
     return Metric("ndcg", True, _compute, counts=_counts, of_counts=_mean, by_group=True)
 
 
@@ -45,7 +45,7 @@ def _gained(score: Floats, gain: Floats, number: NDArray[np.int64]) -> Floats:
 
 
 def _counts(output: Tensor, target: Tensor) -> Floats:
-    """In the first row of each group with a relevant one its score and 1; else 0."""
+    """In the first row of each group in which the order matters its score and 1; else 0."""
     score, truth = output.detach().double().cpu().numpy(), target.detach().double().cpu().numpy()
     counts = np.zeros((len(score), 2))
     if len(score) == 0 or not np.isfinite(score).all():

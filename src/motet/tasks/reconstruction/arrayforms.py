@@ -1,21 +1,19 @@
-"""What of a number, a vector, a picture or a sound is to be said again: an array of one size.
+"""What of a number or a vector is to be said again, and what all forms that are arrays of one size have in common.
 
-Shapes: H, W, C of a reduced picture; F frames, M bands, P parts of a sound.
+Shapes: n items, S the sizes of an array, W numbers of a vector.
 """
 
-import io
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
-from jaxtyping import Float32, Float64
-from pydantic import Field
+from jaxtyping import Float, Float32, Float64
 
 from motet import media
 from motet.core.component import Frozen
 from motet.core.errors import CellError
-from motet.tasks.numbers import number_of
+from motet.core.numerals import to_float
 
 
 class ArrayForm(Frozen, ABC):
@@ -24,9 +22,39 @@ class ArrayForm(Frozen, ABC):
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes of an array."""
+        return (len(self.mean),)
+
+    @property
+    def varies(self) -> bool:
+        """Whether what is asked for follows random variations of the input."""
+        return False
+
     @abstractmethod
     def read(self, cell: object) -> np.ndarray:
-        """One cell -> one array; raises `CellError` with the reason."""
+        """One cell -> one item; raises `CellError` with the reason."""
+
+    def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The item as the input shows it under the same generator."""
+        return item
+
+    def arrays(self, items: Sequence[np.ndarray]) -> Float[np.ndarray, "n *S"]:
+        """The arrays of items, in their own units."""
+        return np.stack(items)
+
+    def fitted(self, items: Sequence[np.ndarray]) -> Self:
+        """For these training items; itself where the input's preparation has said everything."""
+        return self
+
+    def scaled(self, arrays: Float[np.ndarray, "n *S"]) -> Float64[np.ndarray, "n *S"]:
+        """`(x - mean) / deviation`."""
+        return np.asarray((arrays - np.array(self.mean)) / np.array(self.deviation))
+
+    def unscaled(self, arrays: Float[np.ndarray, "n *S"]) -> Float64[np.ndarray, "n *S"]:
+        """Back in their own units."""
+        return np.asarray(arrays * np.array(self.deviation) + np.array(self.mean))
 
     def answer(self, array: np.ndarray) -> Any:
         """An array as a person can use it."""
@@ -34,21 +62,44 @@ class ArrayForm(Frozen, ABC):
 
 
 class NumberForm(ArrayForm):
-    """A number.
+    """A number, no further out than `low` and `high`; with `quantiles` by its rank among them.
 
-    >>> NumberForm(mean=(0.0,), deviation=(1.0,)).read("2.5").tolist()
-    [2.5]
+    >>> form = NumberForm(mean=(0.0,), deviation=(2.0,), low=-9.0, high=9.0)
+    >>> form.scaled(form.arrays([form.read("2.5"), form.read(1e6)])).tolist()
+    [[1.25], [4.5]]
     """
 
     kind: Literal["number"] = "number"
+    low: float
+    high: float
+    quantiles: tuple[float, ...] = ()
 
     def read(self, cell: object) -> Float64[np.ndarray, "1"]:
         """The number, alone in its array."""
-        return np.array([number_of(cell)], dtype=np.float64)
+        return np.array([to_float(cell)])
+
+    def scaled(self, arrays: Float64[np.ndarray, "n 1"]) -> Float64[np.ndarray, "n 1"]:
+        """Clipped; then by mean and deviation, or by rank uniform from -sqrt(3) to sqrt(3)."""
+        x = np.clip(arrays, self.low, self.high)
+        return np.asarray(np.interp(x, *self._ranks)) if self.quantiles else super().scaled(x)
+
+    def unscaled(self, arrays: Float[np.ndarray, "n 1"]) -> Float64[np.ndarray, "n 1"]:
+        """The number of this rank, or this far from the mean."""
+        if not self.quantiles:
+            return super().unscaled(arrays)
+        values, ranks = self._ranks
+        return np.asarray(np.interp(arrays, ranks, values))
 
     def answer(self, array: np.ndarray) -> float:
         """The number."""
         return float(array[0])
+
+    @property
+    def _ranks(self) -> tuple[np.ndarray, np.ndarray]:
+        """Values, and where each stands; one that fills several ranks has their mean."""
+        values, place, count = np.unique(self.quantiles, return_inverse=True, return_counts=True)
+        ranks = np.bincount(place, np.linspace(0, 1, len(self.quantiles))) / count
+        return values, (2 * ranks - 1) * np.sqrt(3)
 
 
 class VectorForm(ArrayForm):
@@ -61,72 +112,13 @@ class VectorForm(ArrayForm):
     kind: Literal["vector"] = "vector"
     separator: str
 
-    def read(self, cell: object) -> Float64[np.ndarray, "W"]:
+    def read(self, cell: object) -> Float32[np.ndarray, "W"]:
         """As many numbers as there are means."""
-        if isinstance(cell, str):
-            cell = cell.split(self.separator)
-        if isinstance(cell, Path):
-            cell = media.array(cell)
-        if not isinstance(cell, list | tuple | np.ndarray) or np.ndim(cell) != 1 or len(cell) != len(self.mean):
-            raise CellError(f"expected {len(self.mean)} numbers")
-        return np.array([number_of(one) for one in cell], dtype=np.float64)
+        vector = media.vector_of(cell, separator=self.separator)
+        if len(vector) != len(self.mean):
+            raise CellError(f"expected {len(self.mean)} numbers, found {len(vector)}")
+        return vector
 
-
-class PictureForm(ArrayForm):
-    """A picture, reduced; `size` is its height and width then, `mean` and `deviation` are those of each channel.
-
-    >>> form = PictureForm(mean=(0.0,), deviation=(1.0,), size=(2, 3))
-    >>> form.read(np.full((8, 8, 3), 9, dtype=np.uint8)).shape
-    (2, 3, 1)
-    """
-
-    kind: Literal["image"] = "image"
-    size: tuple[int, int]
-
-    def read(self, cell: object) -> Float32[np.ndarray, "H W C"]:
-        """Decoded, grey (ITU-R 601 luma) or colour, and resized: bilinear, antialiased."""
-        from PIL import Image
-
-        if media.several(cell) or (isinstance(cell, tuple) and len(cell) != 1):
-            raise CellError("expected one picture, found several")
-        pixels = media.image(cell[0] if isinstance(cell, tuple) else cell)
-        grey = len(self.mean) == 1
-        picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("L" if grey else "RGB")
-        reduced = np.array(picture.resize(self.size[::-1], Image.Resampling.BILINEAR))
-        return reduced.reshape(*self.size, len(self.mean)).astype(np.float32)
-
-    def answer(self, array: np.ndarray) -> bytes:
-        """A PNG of the reduced picture."""
-        from PIL import Image
-
-        pixels, out = array.round().clip(0, 255).astype(np.uint8), io.BytesIO()
-        Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(out, format="PNG")
-        return out.getvalue()
-
-
-class SoundForm(ArrayForm):
-    """A sound: the mean log-mel spectrum of each of `parts` equal parts of its time; `mean` is that of each band.
-
-    >>> form = SoundForm(mean=(0.0,) * 8, deviation=(1.0,) * 8, parts=4, rate=8000, seconds=1.0, window=200, hop=80)
-    >>> form.read((np.zeros(800, dtype=np.float32), 8000)).shape
-    (4, 8)
-    """
-
-    kind: Literal["audio"] = "audio"
-    parts: int
-    rate: int
-    seconds: float
-    window: int
-    hop: int
-
-    def read(self, cell: object) -> np.ndarray:
-        """Decoded, resampled, cut off, log-mel, averaged; a part of fewer frames than one shares its frame."""
-        samples, rate = media.sound(cell)
-        samples = media.resample(samples, rate, self.rate)[: round(self.seconds * self.rate)]
-        frames = media.log_mel(samples, rate=self.rate, window=self.window, hop=self.hop, mels=len(self.mean))
-        count, parts = len(frames), range(self.parts)
-        edges = [(part * count // self.parts, -(-(part + 1) * count // self.parts)) for part in parts]
-        return np.stack([frames[start:end].mean(axis=0) for start, end in edges])
-
-
-AnyArrayForm = Annotated[NumberForm | VectorForm | PictureForm | SoundForm, Field(discriminator="kind")]
+    def scaled(self, arrays: Float32[np.ndarray, "n W"]) -> Float64[np.ndarray, "n W"]:
+        """Standardised place by place, and clipped."""
+        return np.asarray(np.clip(super().scaled(arrays), -media.FARTHEST, media.FARTHEST))

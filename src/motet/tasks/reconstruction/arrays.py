@@ -4,33 +4,50 @@ N rows, S the sizes of an array.
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float64
+from pydantic import Field
 from torch import Tensor
 
 from motet.tasks.base import Codec, Metric
-from motet.tasks.reconstruction.arrayforms import AnyArrayForm
+from motet.tasks.reconstruction.arrayforms import NumberForm, VectorForm
+from motet.tasks.reconstruction.mediaforms import PictureForm, SoundForm
+
+AnyArrayForm = Annotated[NumberForm | VectorForm | PictureForm | SoundForm, Field(discriminator="kind")]
 
 
 class ArrayCodec(Codec):
-    """Target and output: `(x - mean) / deviation`, float32 `[B, *S]`, as the input's preparation standardises."""
+    """Target and output: the cell standardised, float32 `[B, *S]`.
+
+    Numbers and vectors are so as the input's preparation does it, clipping and ranks included; pictures and sounds by
+    mean and deviation of what is left of them when they are reduced.
+    """
 
     form: AnyArrayForm
 
-    def read(self, cell: object) -> Float32[np.ndarray, "*S"]:
-        """The standardised array."""
-        return np.asarray((self.form.read(cell) - self._mean) / self._deviation, dtype=np.float32)
+    @property
+    def varies(self) -> bool:
+        """Whether what is asked for follows random views of the input."""
+        return self.form.varies
+
+    def read(self, cell: object) -> np.ndarray:
+        """What `augment` and `batch` need of the cell, in its own units."""
+        return self.form.read(cell)
+
+    def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The item in the view that the input has under the same generator."""
+        return self.form.augment(item, generator)
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"target": float32 [n, *S]}`."""
-        return {"target": torch.from_numpy(np.stack(items))}
+        return {"target": torch.from_numpy(self.form.scaled(self.form.arrays(items)).astype(np.float32))}
 
     def decode(self, output: Float[Tensor, "N *S"]) -> dict[str, list[Any]]:
         """In the input's own units: a number, a list, the bytes of a PNG, spectra as lists of bands."""
-        arrays = output.detach().double().cpu().numpy() * self._deviation + self._mean
+        arrays = self.form.unscaled(output.detach().double().cpu().numpy())
         return {"": [self.form.answer(one) for one in arrays]}
 
     def calibrated(self, output: Tensor, target: Tensor) -> Self:
@@ -38,7 +55,9 @@ class ArrayCodec(Codec):
         return self
 
     def metrics(self) -> tuple[Metric, ...]:
-        """mse, in standardised units: who always says the mean has about 1."""
+        """mse, in standardised units: on the training rows the mean of all of them has 1, less where values never vary,
+        or many are the same and go by their rank.
+        """
         return (mean_of("mse", _squares),)
 
     def prior(self, target: Float[Tensor, "N *S"]) -> Float[Tensor, "*S"]:
@@ -52,14 +71,6 @@ class ArrayCodec(Codec):
     def certain(self, target: Float[Tensor, "N *S"]) -> Float[Tensor, "N *S"]:
         """The arrays themselves."""
         return target
-
-    @property
-    def _mean(self) -> Float64[np.ndarray, "c"]:
-        return np.array(self.form.mean)
-
-    @property
-    def _deviation(self) -> Float64[np.ndarray, "c"]:
-        return np.array(self.form.deviation)
 
 
 def mean_of(name: str, counts: Any) -> Metric:

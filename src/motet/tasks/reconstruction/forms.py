@@ -5,8 +5,9 @@ from typing import Any
 
 from motet.core.errors import SpecError
 from motet.core.flow import Reader
-from motet.tasks.reconstruction.arrayforms import NumberForm, PictureForm, SoundForm, VectorForm
+from motet.tasks.reconstruction.arrayforms import NumberForm, VectorForm
 from motet.tasks.reconstruction.idforms import CategoryForm, TextForm
+from motet.tasks.reconstruction.mediaforms import PictureForm, SoundForm
 
 AnyForm = NumberForm | VectorForm | PictureForm | SoundForm | CategoryForm | TextForm
 
@@ -14,7 +15,8 @@ AnyForm = NumberForm | VectorForm | PictureForm | SoundForm | CategoryForm | Tex
 def form_of(reader: Reader, *, size: int) -> AnyForm:
     """What of an input prepared so is said again; `SpecError` for several pictures in a row.
 
-    `size` is the longer side of a reduced picture, and the number of parts of a sound.
+    `size` is the longer side of a reduced picture, and the number of parts of a sound. Mean and deviation of these two
+    are those of the input until the form is `fitted`.
     """
     for field, make in _FORMS.items():
         if hasattr(reader, field):
@@ -26,7 +28,7 @@ def _picture(reader: Any, size: int) -> PictureForm:
     height, width = reader.size
     factor = min(1.0, size / max(height, width))
     reduced = max(1, round(height * factor)), max(1, round(width * factor))
-    return PictureForm(mean=reader.mean, deviation=reader.deviation, size=reduced)
+    return PictureForm(mean=reader.mean, deviation=reader.deviation, framing=reader.framing, size=reduced)
 
 
 def _sound(reader: Any, size: int) -> SoundForm:
@@ -35,11 +37,15 @@ def _sound(reader: Any, size: int) -> SoundForm:
 
 
 _FORMS: dict[str, Callable[[Any, int], AnyForm]] = {
-    "tokenizer": lambda reader, size: TextForm(tokenizer=reader.tokenizer, max_tokens=reader.max_tokens),
+    "tokenizer": lambda reader, size: TextForm(
+        tokenizer=reader.tokenizer, max_tokens=reader.max_tokens, words=reader.words
+    ),
     "categories": lambda reader, size: CategoryForm(categories=reader.categories),
     "mels": _sound,
     "channels": _picture,
-    "centre": lambda reader, size: NumberForm(mean=(reader.centre,), deviation=(reader.scale,)),
+    "centre": lambda reader, size: NumberForm(
+        mean=(reader.centre,), deviation=(reader.scale,), low=reader.low, high=reader.high, quantiles=reader.quantiles
+    ),
     "separator": lambda reader, size: VectorForm(
         mean=reader.mean, deviation=reader.deviation, separator=reader.separator
     ),

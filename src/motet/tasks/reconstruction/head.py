@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from motet.core.flow import Cells, Tokens
 from motet.nn import MLP, Dropout, hide
 from motet.tasks.part import PartHead, Reading
-from motet.tasks.reconstruction.idforms import EDGE
-from motet.tasks.reconstruction.ids import HIDDEN
+from motet.tasks.reconstruction.idforms import EDGE, HIDDEN
 
 ROWS_AT_ONCE = 16
 """Rows answered at a time: each has a number for every id in every place."""

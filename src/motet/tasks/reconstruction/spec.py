@@ -1,8 +1,9 @@
 """The Spec of tasks that say again what an input holds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
@@ -13,13 +14,15 @@ from motet.core.flow import Cells, Reader
 from motet.tasks.base import Codec
 from motet.tasks.losses import labelled_loss
 from motet.tasks.part import PartHead, PartTask, Source, input_to_read
-from motet.tasks.reconstruction.arrayforms import ArrayForm, PictureForm, SoundForm
+from motet.tasks.reconstruction.arrayforms import ArrayForm
 from motet.tasks.reconstruction.arrays import ArrayCodec
-from motet.tasks.reconstruction.forms import form_of
+from motet.tasks.reconstruction.forms import AnyForm, form_of
 from motet.tasks.reconstruction.head import ArrayHead, IdsHead
-from motet.tasks.reconstruction.ids import HIDDEN, IdsCodec
+from motet.tasks.reconstruction.idforms import HIDDEN
+from motet.tasks.reconstruction.ids import IdsCodec
 
 ABLE = ("audio", "category", "image", "number", "text", "vector")
+CELLS_SAMPLED = 256
 
 
 class Reconstruction(PartTask):
@@ -33,10 +36,11 @@ class Reconstruction(PartTask):
         number, vector, image, audio:  loss = mean of (z - y)^2 over the values, y the standardised cell
         category, text:                loss = mean of -log p_t(y_t) over the places, p_t a softmax over all ids
 
-    A picture is asked for reduced, a sound as the mean spectra of equal parts of its time. `read: tokens` is masked
-    modelling of a text: each place is told from its own token and the features. Deviation from BERT (Devlin et al.,
-    NAACL 2019): all places are asked for, not those alone that were hidden; whole texts, as they are scored, are then
-    all but copied, and mse says little.
+    A picture is asked for reduced, in the view training has of it (shifted, enlarged, mirrored) and in its own light,
+    whatever the preparation does to that (`jitter`); a sound as the mean spectra of equal parts of its time.
+    `read: tokens` is masked modelling of a text: each place is told from its own token and the features. Deviation from
+    BERT (Devlin et al., NAACL 2019): all places are asked for, not those alone that were hidden; whole texts, as they
+    are scored, are then all but copied, and mse says little.
 
     >>> task = Reconstruction().reading({"age": "number"})
     >>> task.reads, task.label_from
@@ -93,12 +97,15 @@ class Reconstruction(PartTask):
         return there if self.read == "tokens" else torch.ones_like(there)
 
     def fit(self, cells: Iterable[object], readers: Mapping[str, Reader]) -> ArrayCodec | IdsCodec:
-        """As the input was prepared; at least one cell has to be readable."""
-        form = form_of(readers[self.reads[0]], size=self.size)
-        codec = ArrayCodec(form=form) if isinstance(form, ArrayForm) else IdsCodec(form=form)
-        if not any(_readable(codec, cell) for cell in cells):
+        """As the input was prepared; at least one cell has to be readable.
+
+        Mean and deviation of reduced pictures and sounds are those of up to 256 cells, evenly spread.
+        """
+        form, cells = form_of(readers[self.reads[0]], size=self.size), list(cells)
+        items = _readable(form, _spread(cells)) or _readable(form, cells)[:CELLS_SAMPLED]
+        if not items:
             raise DataError("no training row has a cell that can be read: there is nothing to learn")
-        return codec
+        return ArrayCodec(form=form.fitted(items)) if isinstance(form, ArrayForm) else IdsCodec(form=form)
 
     def restore(self, state: dict[str, Any]) -> ArrayCodec | IdsCodec:
         """The codec of a bundle."""
@@ -112,7 +119,7 @@ class Reconstruction(PartTask):
         """A head for arrays or for ids."""
         if isinstance(codec, ArrayCodec):
             hidden = [self.width] * self.layers
-            return ArrayHead(input_width, shape=_shape(codec.form), hidden=hidden, dropout=self.dropout)
+            return ArrayHead(input_width, shape=codec.form.shape, hidden=hidden, dropout=self.dropout)
         assert isinstance(codec, IdsCodec)
         return IdsHead(
             input_width,
@@ -139,18 +146,16 @@ def _mean_over_places(output: Tensor, label: Tensor) -> Tensor:
     return torch.where(asked, output, 0.0).sum(dim=1) / asked.sum(dim=1).clamp(min=1)
 
 
-def _readable(codec: Codec, cell: object) -> bool:
-    try:
-        codec.read(cell)
-    except CellError:
-        return False
-    return True
+def _spread(cells: Sequence[object]) -> list[object]:
+    count = min(len(cells), CELLS_SAMPLED)
+    return [cells[int(place)] for place in np.linspace(0, len(cells) - 1, count)]
 
 
-def _shape(form: ArrayForm) -> tuple[int, ...]:
-    before: tuple[int, ...] = ()
-    if isinstance(form, PictureForm):
-        before = form.size
-    if isinstance(form, SoundForm):
-        before = (form.parts,)
-    return (*before, len(form.mean))
+def _readable(form: AnyForm, cells: Iterable[object]) -> list[np.ndarray]:
+    items = []
+    for cell in cells:
+        try:
+            items.append(form.read(cell))
+        except CellError:
+            continue
+    return items

@@ -76,15 +76,18 @@ class SegmentationCodec(DenseCodec):
     @property
     def _void(self) -> int:
         """What a PNG shows of a pixel without a class."""
-        free = (one for one in (*self.ignore, 255, 65535) if 0 <= one <= 65535 and one not in self.values)
-        return next(free)
+        numbers = [one for one in self.ignore if 0 <= one <= 65535]
+        void: int = next(one for one in [*numbers, *range(255, 65536)] if one not in self.values)
+        return void
 
     def stretched(self, answer: bytes, size: tuple[int, int]) -> bytes:
         """The mask at another size; each pixel takes its nearest one."""
         return plane_png(stretched(plane(answer), size))
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Over all labelled pixels of all rows, miou and pixel_accuracy; a pixel without an answer is a miss."""
+        """Over all labelled pixels of all rows, at the size of the input, miou and pixel_accuracy; a pixel without an
+        answer is a miss.
+        """
 
         def counts(output: Tensor, target: Tensor) -> np.ndarray:
             return class_counts(output.detach().cpu().numpy(), target.cpu().numpy(), num_classes=len(self.values))

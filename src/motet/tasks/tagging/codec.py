@@ -67,8 +67,9 @@ class TaggingCodec(Codec):
         return {"target": torch.from_numpy(target)}
 
     def decode(self, output: Int64[Tensor, "N L"]) -> dict[str, list[Any]]:
-        """The tags, a list as long as the text has words; with BIO also the "entities" they mark: type, start and end,
-        numbers of words from 0, the end being the first word behind. None where there was no text.
+        """The tags of the words that were read, all unless the text was cut off; with BIO also the "entities" they
+        mark: type, start and end, numbers of words from 0, the end being the first word behind. None where there was
+        no text.
         """
         rows = [None if row[:1] == [ABSENT] else _without_padding(row) for row in output.cpu().tolist()]
         columns: dict[str, list[Any]] = {

@@ -28,8 +28,8 @@ class TranscriptionCodec(Codec):
     """Target and output `[B, L]`: the numbers of the symbols, from 1, padded with -1; the blank, 0, is in neither.
 
     Symbols are characters, or words, of the training rows. Text is taken with single spaces between its words, and
-    none around them, in labels and in answers. A symbol that no training row has is never written: in the truth it
-    stands as one character, whatever it is.
+    none around them, in labels and in answers. A symbol that no training row has is never written: in the truth each
+    of its characters is one that nothing is equal to, and its number is V + how many they are.
     """
 
     symbols: tuple[str, ...] = Field(min_length=1)
@@ -42,8 +42,8 @@ class TranscriptionCodec(Codec):
 
     def read(self, cell: object) -> Int64[np.ndarray, "L"]:
         """The numbers of a text's symbols; one that no training row has counts as one that is never written."""
-        unknown = len(self.symbols) + 1
-        return np.array([self._number.get(one, unknown) for one in self._symbols(cell)], dtype=np.int64)
+        known = len(self.symbols)
+        return np.array([self._number.get(one, known + len(one)) for one in self._symbols(cell)], dtype=np.int64)
 
     def knows(self, cell: object) -> bool:
         """Whether all its symbols are known."""
@@ -94,7 +94,8 @@ class TranscriptionCodec(Codec):
         return " ".join(between.join(self._symbol(number) for number in row if number > 0).split())
 
     def _symbol(self, number: int) -> str:
-        return self.symbols[number - 1] if number <= len(self.symbols) else UNKNOWN
+        known = len(self.symbols)
+        return self.symbols[number - 1] if number <= known else UNKNOWN * (number - known)
 
     def _texts(self, output: Tensor, target: Tensor) -> list[tuple[str, str]]:
         pairs = zip(output.cpu().tolist(), target.cpu().tolist(), strict=True)

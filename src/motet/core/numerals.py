@@ -1,4 +1,4 @@
-"""A number as people write it in a table, or the reason why a cell is none."""
+"""A number or a category as people write it in a table, or the reason why a cell is none."""
 
 import math
 import re
@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from motet.core.checks import text_of
 from motet.core.errors import CellError
 
 LARGEST = 1e150  # its square is still a float, so means and deviations can not overflow
@@ -31,6 +32,17 @@ def to_float(cell: object) -> float:
     except (OverflowError, ValueError):  # an int or a Decimal beyond the floats, a signalling NaN
         number = math.inf
     return _within_range(number, is_zero=bool(number == 0 and cell == 0))
+
+
+def category_of(cell: object) -> str:
+    """The canonical text of a plain cell, without space around it; `CellError` for lists and the like.
+
+    >>> category_of(5.0), category_of(" red ")
+    ('5', 'red')
+    """
+    if isinstance(cell, list | tuple | dict | set | bytes | np.ndarray):
+        raise CellError(f"expected one category, found a value of type {type(cell).__name__}")
+    return text_of(cell.item() if isinstance(cell, np.generic) else cell).strip()
 
 
 def _from_text(text: str) -> float:
