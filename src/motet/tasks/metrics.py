@@ -46,6 +46,15 @@ def metric_of_counts(
     return Metric(name, higher_is_better, over_rows, perfect=perfect, counts=counts, of_counts=of_counts)
 
 
+def ratio_of(counts: np.ndarray) -> float:
+    """The first count over the second; NaN where there is none, or the first is not finite.
+
+    >>> ratio_of(np.array([3, 4]))
+    0.75
+    """
+    return float(counts[0] / counts[1]) if counts[1] > 0 and np.isfinite(counts[0]) else float("nan")
+
+
 def auroc(score: Floats, positive: NDArray[np.bool_]) -> float:
     """P(a positive row scores above a negative one), a tie counting one half.
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from motet.core.checks import text_of
 from motet.tasks.base import Codec, Metric
 from motet.tasks.labels import label_of
+from motet.tasks.metrics import metric_of_counts
+from motet.tasks.padded import padded
 from motet.text import Tokenizer, bleu_counts, bleu_of, chrf_counts, chrf_of, rouge_l_counts, rouge_l_of
 
 EDGE = 0
@@ -41,10 +43,7 @@ class GenerationCodec(Codec):
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"target": int64 [n, L]}`."""
-        target = np.full((len(items), max(len(item) for item in items)), HIDDEN, dtype=np.int64)
-        for row, item in zip(target, items, strict=True):
-            row[: len(item)] = item
-        return {"target": torch.from_numpy(target)}
+        return {"target": padded(items, filler=HIDDEN)}
 
     def decode(self, output: Int64[Tensor, "N L"]) -> dict[str, list[Any]]:
         """The texts; None for a row of which nothing could be said."""
@@ -84,10 +83,7 @@ class GenerationCodec(Codec):
         def of_rows(output: Tensor, target: Tensor) -> Float64[np.ndarray, "N S"]:
             return np.array([counts(*pair) for pair in zip(self._texts(output), self._texts(target), strict=True)])
 
-        def compute(output: Tensor, target: Tensor) -> float:
-            return score(of_rows(output, target).sum(axis=0)) if len(target) else float("nan")
-
-        return Metric(name, higher_is_better=True, compute=compute, perfect=100.0, counts=of_rows, of_counts=score)
+        return metric_of_counts(name, of_rows, score, perfect=100.0)
 
     def _texts(self, output: Tensor) -> list[str]:
         return [self.tokenizer.decode(ids) for _, ids in self._ids(output)]

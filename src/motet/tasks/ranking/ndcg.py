@@ -1,11 +1,13 @@
 """How well scores put the rows of each group in order, in numpy over all groups at once. N rows, G groups."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from motet.tasks.base import Metric
-from motet.tasks.metrics import Floats
+from motet.tasks.metrics import Floats, metric_of_counts, ratio_of
 
 
 def ndcg(score: Floats, relevance: Floats, group: Floats) -> tuple[Floats, NDArray[np.int64]]:
@@ -29,7 +31,7 @@ def ndcg(score: Floats, relevance: Floats, group: Floats) -> tuple[Floats, NDArr
 
 def ndcg_metric() -> Metric:
     """The mean over groups whose rows are not all equally relevant; a group counts where its first row is drawn."""
-    return Metric("ndcg", True, _compute, counts=_counts, of_counts=_mean, by_group=True)
+    return replace(metric_of_counts("ndcg", _counts, ratio_of), by_group=True)
 
 
 def _gained(score: Floats, gain: Floats, number: NDArray[np.int64]) -> Floats:
@@ -54,11 +56,3 @@ def _counts(output: Tensor, target: Tensor) -> Floats:
     there = ~np.isnan(values)
     counts[first[there]] = np.stack([values[there], np.ones(there.sum())], axis=-1)
     return counts
-
-
-def _mean(total: Floats) -> float:
-    return float(total[0] / total[1]) if total[1] > 0 else float("nan")
-
-
-def _compute(output: Tensor, target: Tensor) -> float:
-    return _mean(_counts(output, target).sum(axis=0))

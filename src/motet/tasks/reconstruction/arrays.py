@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from motet.tasks.base import Codec, Metric
+from motet.tasks.metrics import metric_of_counts, ratio_of
 from motet.tasks.reconstruction.arrayforms import NumberForm, VectorForm
 from motet.tasks.reconstruction.mediaforms import PictureForm, SoundForm
 
@@ -58,7 +59,7 @@ class ArrayCodec(Codec):
         """mse, in standardised units: on the training rows the mean of all of them has 1, less where values never vary,
         or many are the same and go by their rank.
         """
-        return (mean_of("mse", _squares),)
+        return (metric_of_counts("mse", _squares, ratio_of, higher_is_better=False),)
 
     def prior(self, target: Float[Tensor, "N *S"]) -> Float[Tensor, "*S"]:
         """The mean."""
@@ -71,18 +72,6 @@ class ArrayCodec(Codec):
     def certain(self, target: Float[Tensor, "N *S"]) -> Float[Tensor, "N *S"]:
         """The arrays themselves."""
         return target
-
-
-def mean_of(name: str, counts: Any) -> Metric:
-    """A metric that is lowest at best: the sum of the first of what each row counts, over that of the second."""
-
-    def of_counts(total: np.ndarray) -> float:
-        return float(total[0] / total[1]) if total[1] > 0 and np.isfinite(total[0]) else float("nan")
-
-    def compute(output: Tensor, target: Tensor) -> float:
-        return of_counts(counts(output, target).sum(axis=0)) if len(target) else float("nan")
-
-    return Metric(name, higher_is_better=False, compute=compute, counts=counts, of_counts=of_counts)
 
 
 def _squares(output: Tensor, target: Tensor) -> Float64[np.ndarray, "N 2"]:

@@ -11,7 +11,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from motet.tasks.base import Codec, Metric
-from motet.tasks.reconstruction.arrays import mean_of
+from motet.tasks.metrics import metric_of_counts, ratio_of
+from motet.tasks.padded import padded
 from motet.tasks.reconstruction.idforms import HIDDEN, UNSEEN, AnyIdsForm, CategoryForm
 
 
@@ -33,10 +34,7 @@ class IdsCodec(Codec):
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"target": int64 [n, L]}`."""
-        target = np.full((len(items), max(len(item) for item in items)), HIDDEN, dtype=np.int64)
-        for row, item in zip(target, items, strict=True):
-            row[: len(item)] = item
-        return {"target": torch.from_numpy(target)}
+        return {"target": padded(items, filler=HIDDEN)}
 
     def decode(self, output: Int64[Tensor, "N L"]) -> dict[str, list[Any]]:
         """The category, or the text; None for a row without an answer, and for a category that has no name."""
@@ -53,7 +51,7 @@ class IdsCodec(Codec):
         That is half the squared distance of two vectors with a 1 at the id said, and at the true one. A category that
         has no number is a miss, whatever is answered.
         """
-        return (mean_of("mse", partial(_wrong, unseen=self._unseen)),)
+        return (metric_of_counts("mse", partial(_wrong, unseen=self._unseen), ratio_of, higher_is_better=False),)
 
     def prior(self, target: Int64[Tensor, "N L"]) -> Int64[Tensor, "L"]:
         """The most frequent id of each place that can be right, the lowest of several; among the rows that have it."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from motet import media
 from motet.tasks.base import Codec, Metric
-from motet.tasks.metrics import metric_of_counts
+from motet.tasks.metrics import metric_of_counts, ratio_of
 
 
 class SynthesisCodec(Codec):
@@ -70,7 +70,7 @@ class SynthesisCodec(Codec):
         A frame that was not said counts as 0, the mean frame, in every band; what was said behind the end of the truth
         does not count.
         """
-        return (metric_of_counts("mse", squared_errors, _mean_of, higher_is_better=False),)
+        return (metric_of_counts("mse", squared_errors, ratio_of, higher_is_better=False),)
 
     def prior(self, target: Tensor) -> Float[Tensor, "M+1"]:
         """The mean frame, and the mean number of frames."""
@@ -124,7 +124,3 @@ def squared_errors(output: Float[Tensor, "N f M+1"], target: Float[Tensor, "N F 
     errors = torch.where(there[:, :, None], said[:, :, :-1] - true[:, :, :-1], 0.0).double()
     numbers = there.sum(dim=1).double() * errors.shape[2]
     return torch.stack([(errors**2).sum(dim=(1, 2)), numbers], dim=1).numpy()
-
-
-def _mean_of(counts: np.ndarray) -> float:
-    return float(counts[0] / counts[1]) if counts[1] else float("nan")

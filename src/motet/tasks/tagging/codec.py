@@ -15,7 +15,8 @@ from motet.core.checks import text_of
 from motet.core.errors import CellError
 from motet.tasks.base import Codec, Metric
 from motet.tasks.labels import Label, label_of
-from motet.tasks.metrics import mean_that_exists, metric_of_counts
+from motet.tasks.metrics import mean_that_exists, metric_of_counts, ratio_of
+from motet.tasks.padded import padded
 from motet.tasks.tagging.entities import Bio, f1_of, in_scheme
 from motet.text import words_of
 
@@ -61,10 +62,7 @@ class TaggingCodec(Codec):
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"target": int64 [n, L]}`."""
-        target = np.full((len(items), max(1, *map(len, items))), NOTHING, dtype=np.int64)
-        for row, item in zip(target, items, strict=True):
-            row[: len(item)] = item
-        return {"target": torch.from_numpy(target)}
+        return {"target": padded(items, filler=NOTHING)}
 
     def decode(self, output: Int64[Tensor, "N L"]) -> dict[str, list[Any]]:
         """The tags of the words that were read, all unless the text was cut off; with BIO also the "entities" they
@@ -93,7 +91,7 @@ class TaggingCodec(Codec):
             f1 = metric_of_counts("f1", self._entities, f1_of)
         else:
             f1 = metric_of_counts("f1", self._of_tags, _macro_f1)
-        return f1, metric_of_counts("accuracy", _hits, _share)
+        return f1, metric_of_counts("accuracy", _hits, ratio_of)
 
     def prior(self, target: Int64[Tensor, "N L"]) -> Float[Tensor, "C"]:
         """The log frequency of each tag, half a word added to each so that it is finite."""
@@ -183,10 +181,6 @@ def _hits(output: Tensor, target: Tensor) -> Int64[np.ndarray, "N 2"]:
     answer, truth = _beside(output, target)
     right = (answer == truth) & (truth >= 0)
     return np.stack([right.sum(axis=1), (truth != NOTHING).sum(axis=1)], axis=1)
-
-
-def _share(counts: np.ndarray) -> float:
-    return float(counts[0] / counts[1]) if counts[1] else float("nan")
 
 
 def _counted(tags: np.ndarray, num_tags: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from motet.core.checks import text_of
 from motet.tasks.base import Codec, Metric
 from motet.tasks.labels import label_of
 from motet.tasks.metrics import metric_of_counts
+from motet.tasks.padded import padded
 from motet.text import edit_counts, edit_rate_of
 
 PADDING, ABSENT = -1, -2
@@ -51,10 +52,7 @@ class TranscriptionCodec(Codec):
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"target": int64 [n, L]}`."""
-        target = np.full((len(items), max(1, *map(len, items))), PADDING, dtype=np.int64)
-        for row, item in zip(target, items, strict=True):
-            row[: len(item)] = item
-        return {"target": torch.from_numpy(target)}
+        return {"target": padded(items, filler=PADDING)}
 
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
         """The text; None where there was no sound."""
