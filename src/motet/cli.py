@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs: `motet --help` needs neither to
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,6 +98,8 @@ def check(
     for line in result.warnings:
         typer.echo(f"warning: {line}", err=True)
     if result.problems:
+        number = len(result.problems)
+        typer.echo(f"{number:,} cell{'s' * (number > 1)} can not be read; correct them, or leave them empty", err=True)
         raise typer.Exit(2)
     typer.echo(result.summary)
 
@@ -217,12 +220,12 @@ def _run(arguments: list[str]) -> int:
         return stop.code if stop.code in (0, 2) else 1
     except MotetError as error:
         if debug:
-            raise
+            traceback.print_exc()
         typer.echo(f"error: {error}", err=True)
         return error.exit_code
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         text = f"error: {type(error).__name__}: {error}\nThis is a fault of motet; --debug shows the traceback."
         typer.echo(text, err=True)
         return 1

@@ -105,8 +105,11 @@ def test_lists_in_one_table_and_text_in_another_stay_what_they_are(tmp_path: Pat
     assert table.cells(("words",), rows=np.array([6, 3, 0])) == [["more"], "a whole sentence", ["two", "words"]]
     assert table.cells(("boxes",)) == [[{"label": "cat"}], None, None, None, "[]", None, None]
     assert table.cells(("n",)) == ["1", None, None, "5", "x", None, "7"]
-    splits = Splits(np.array([0, 1, 3]), np.array([5, 6]), np.array([], dtype=np.int64))
-    assert len(leakage(table, splits, {"words": False})) == 1
+    none = np.array([], dtype=np.int64)
+    assert len(leakage(table, Splits(np.array([0, 1, 3]), np.array([3, 6]), none), {"words": False})) == 1
+    assert (
+        leakage(table, Splits(np.array([0, 1, 3]), np.array([5, 6]), none), {"words": False}) == []
+    )  # 1 and 5: absent
 
 
 def test_names_may_be_swapped() -> None:

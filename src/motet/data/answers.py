@@ -4,10 +4,11 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from motet import media
-from motet.core.checks import text_of
+from motet.core.checks import did_you_mean, text_of
+from motet.core.errors import DataError, SpecError
 from motet.data.read import read_table
 
 Sort = Literal["text", "number", "bytes", "labels", "numbers", "objects"]
@@ -72,9 +73,14 @@ def read_answers(path: Path | str, sorts: Mapping[str, Sort]) -> list[dict[str, 
     """The rows of a predictions file, CSV, JSON Lines or Parquet, with the answers of these columns as they were given;
     but an empty text and no answer are one in CSV, which becomes None.
 
-    Errors: `DataError` for what is no table.
+    Errors: `DataError` for what is no table, and for a column that it lacks; `SpecError` for what is no sort of answer.
     """
     table = read_table(path)
+    for name, sort in sorts.items():
+        if name not in table.column_names:
+            raise DataError(f"{path}: no column {name!r}{did_you_mean(name, table.column_names)}")
+        if sort not in get_args(Sort):
+            raise SpecError(f"{name}: no answers are of the sort {sort!r}{did_you_mean(str(sort), get_args(Sort))}")
     columns = {name: table.cells((name,)) for name in table.column_names}
     if Path(path).suffix.lower() not in (".csv", ".tsv", ".tab"):
         texts = [name for name in columns if sorts.get(name) == "text"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import UInt64
+from jaxtyping import Bool, UInt64
 
 from motet.core.checks import text_of
 from motet.core.errors import DataError
@@ -27,11 +27,12 @@ def leakage(
         _check_groups(table, splits, group)
     if not columns or not held_out:
         return []
-    hashes = _row_hashes(table, columns, root)
-    first_train, train_rows = _first_of_each(hashes[splits.train], splits.train)
+    hashes, there = _row_hashes(table, columns, root)
+    trained = splits.train[there[splits.train]]
+    first_train, train_rows = _first_of_each(hashes[trained], trained)
     warnings = []
     for name, rows in held_out.items():
-        repeated = rows[np.isin(hashes[rows], first_train)]
+        repeated = rows[there[rows] & np.isin(hashes[rows], first_train)]
         if len(repeated):
             twin = train_rows[np.searchsorted(first_train, hashes[repeated[0]])]
             warnings.append(
@@ -76,15 +77,21 @@ def _check_groups(table: Table, splits: Splits, group: str) -> None:
                 )
 
 
-def _row_hashes(table: Table, columns: Mapping[str, bool], root: Path | None) -> UInt64[np.ndarray, "rows"]:
-    """A 64-bit hash per row over these columns: equal rows have equal hashes, others almost surely differ."""
-    total = np.zeros(table.num_rows, dtype=np.uint64)
+def _row_hashes(
+    table: Table, columns: Mapping[str, bool], root: Path | None
+) -> tuple[UInt64[np.ndarray, "rows"], Bool[np.ndarray, "rows"]]:
+    """A 64-bit hash per row over these columns: equal rows have equal hashes, others almost surely differ. And whether
+    the row has any of them.
+    """
+    total, there = np.zeros(table.num_rows, dtype=np.uint64), np.zeros(table.num_rows, dtype=bool)
     for name, media in columns.items():
         column = table.arrow.column(name)
         if media and root is None and len({part.folder for part in table.parts}) > 1 and _is_text(column.type):
             column = _full_paths(column, table)
-        total = _mixed(total + np.uint64(0x9E3779B97F4A7C15) + _codes(column))
-    return total
+        codes = _codes(column)
+        there |= codes > 0
+        total = _mixed(total + np.uint64(0x9E3779B97F4A7C15) + codes)
+    return total, there
 
 
 def _full_paths(column: pa.ChunkedArray, table: Table) -> pa.ChunkedArray:

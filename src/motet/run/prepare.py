@@ -1,13 +1,13 @@
 """Experiment + table -> everything fitted, every cell read, nothing "auto" left."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
-from motet.core.errors import CellError, DataError, SpecError
+from motet.core.errors import DataError, SpecError
 from motet.core.flow import Column
 from motet.data import (
     Dataset,
@@ -15,8 +15,6 @@ from motet.data import (
     Splits,
     Table,
     absolute_paths,
-    groups_apart,
-    leakage,
     load_data,
     loss_weights,
     present_cells,
@@ -24,9 +22,10 @@ from motet.data import (
 )
 from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
-from motet.model.columns import Labels, input_columns, input_place, labels_of, task_columns
+from motet.model.columns import input_columns, input_place, labels_of, task_columns
 from motet.model.share import as_owner, owners
 from motet.run.columns import check_apart, with_columns
+from motet.run.doubts import doubts, label_cells
 from motet.run.draws import check_resampled, check_weighed
 from motet.run.fit import fit_inputs
 from motet.run.units import fit_tasks
@@ -93,19 +92,11 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
     }
     fitted_inputs = fit_inputs(inputs, cells)
     inputs = {name: one for name, (one, _) in fitted_inputs.items()}
-    labels = {name: _labels(labels_of(name, job, inputs), table, splits.train, root) for name, job in tasks.items()}
+    labels = {name: label_cells(labels_of(name, job, inputs), table, splits.train, root) for name, job in tasks.items()}
     fitted_tasks = fit_tasks(tasks, labels, {name: reader for name, (_, reader) in fitted_inputs.items()})
     tasks = {name: job for name, (job, _) in fitted_tasks.items()}
-    used = {column: one.media for name, one in inputs.items() for column in input_place(name, one).names}
-    warnings = leakage(table, splits, used, group=spec.group, root=root)
-    if spec.group is None:
-        apart = sorted({job.batched_by for job in tasks.values() if job.batched_by is not None})
-        warnings += [line for column in apart for line in groups_apart(table, splits, column)]
-    warnings += [
-        line
-        for name, (job, codec) in fitted_tasks.items()
-        for line in _strangers(name, labels_of(name, job, inputs), codec, table, splits, root)
-    ]
+    places = {name: labels_of(name, job, inputs) for name, job in tasks.items()}
+    warnings = doubts(table, splits, spec, inputs=inputs, tasks=fitted_tasks, labels=places, root=root)
     return Fitted(
         experiment=experiment.model_copy(
             update={"inputs": inputs, "tasks": tasks, "fusion": experiment.fusion.resolved(len(inputs))}
@@ -116,7 +107,7 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
         root=root,
         inputs=fitted_inputs,
         tasks=fitted_tasks,
-        warnings=tuple(warnings),
+        warnings=warnings,
     )
 
 
@@ -198,29 +189,6 @@ def _labels_apart(present: Sequence[np.ndarray]) -> bool:
     """Whether most labelled rows have the label of one task only: then tasks share no row to compare gradients at."""
     counts = np.sum(present, axis=0)
     return len(present) > 1 and bool((counts == 1).sum() > (counts > 1).sum())
-
-
-def _labels(labels: Labels, table: Table, rows: np.ndarray, root: Path | None) -> Iterator[object]:
-    """What these rows have of a task's labels."""
-    return present_cells(table, labels.place, rows, root=root, beside=labels.beside)
-
-
-def _strangers(
-    name: str, labels: Labels, codec: Codec, table: Table, splits: Splits, root: Path | None
-) -> Iterator[str]:
-    """A warning for each held-out part with labels that no training row has: misspelt, or too rare to be split."""
-    for part, rows in (("valid", splits.valid), ("test", splits.test)):
-        unknown = [cell for cell in _labels(labels, table, rows, root) if not _knows(codec, cell)]
-        if unknown:
-            count = f"{len(unknown)} {part} label{'s' if len(unknown) > 1 else ''}"
-            yield f"tasks.{name}: {count} that no training row has, such as {unknown[0]!r}; they count as misses"
-
-
-def _knows(codec: Codec, cell: object) -> bool:
-    try:
-        return codec.knows(cell)
-    except CellError:  # not a label at all: reported with its place when the cells are read
-        return True
 
 
 def _report_skipped(problems: Sequence[Problem], progress: Progress) -> None:

@@ -170,16 +170,25 @@ def _input(guess: ColumnGuess, name: str) -> Choice:
     return Choice(name, kind, _shown(guess, kind) + _words(guess), missing=guess.absent_words)
 
 
+_BY_HAND = {
+    "image": "`segmentation` or `depth` of a picture that is an input",
+    "audio": "`synthesis` from the inputs",
+    "text": "`generation` from the inputs, or `transcription` of a sound",
+}
+
+
 def _task(table: Table, guess: ColumnGuess, name: str) -> Choice:
     if guess.kind in ("empty", "constant"):
         raise SpecError(f"column {name!r} can not be a task: it is {guess.kind}, so there is nothing to learn")
     kind = str(infer_task(table, name))
     if kind == "multiclass" and guess.kind == "number" and guess.whole and _LIKE_A_RATING.search(name):
         kind = "ordinal"
-    if guess.kind in ("image", "audio", "video", "datetime", "id") or kind not in ROOMS["tasks"]:
+    if guess.kind in _BY_HAND and kind != "multilabel":
+        raise SpecError(
+            f"column {name!r} can be a task, but not one that is proposed: write it by hand, {_BY_HAND[guess.kind]}"
+        )
+    if guess.kind in ("video", "datetime", "id") or kind not in ROOMS["tasks"]:
         raise SpecError(f"column {name!r} can not be a task: no task answers with {_a(guess.kind)} yet")
-    if guess.kind == "text" and kind != "multilabel":
-        raise SpecError(f"column {name!r} can not be a task: its cells are free text, and no task writes text yet")
     absent = guess.num_absent_words + pc.sum(pc.is_null(table.arrow.column(name))).as_py()
     unknown = f"; unknown in {absent:,} rows" if absent else ""
     if kind == "regression":
