@@ -1,7 +1,6 @@
 """The loop on a model of one weight per task: when it stops, what it keeps, and what it writes."""
 
 import json
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterable
@@ -196,7 +195,7 @@ def interrupting(*signals_at: int) -> Callable[[int, int], Iterable[Batch]]:
     def source(epoch: int, position: int) -> Iterable[Batch]:
         for index, one in enumerate(batches(epoch, position), start=NUM_BATCHES * epoch + position):
             for _ in range(signals_at.count(index)):
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
             yield one
 
     return source
