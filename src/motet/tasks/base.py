@@ -20,6 +20,7 @@ from torch import Tensor
 from motet.core.checks import did_you_mean
 from motet.core.component import ComponentSpec, Frozen
 from motet.core.flow import Cells
+from motet.tasks.labels import Label
 
 Weight = Annotated[float, Field(gt=0)]
 Weights = Annotated[dict[Annotated[float, Field(ge=0, le=1)], Weight], Field(min_length=1)]
@@ -78,6 +79,11 @@ class Codec(Frozen, ABC):
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """The item itself."""
         return item
+
+    @property
+    def known(self) -> tuple[Label, ...]:
+        """The labels that the training rows have, in order, where these are all there can be; else empty."""
+        return ()
 
     def knows(self, cell: object) -> bool:
         """Whether the training rows had this label; one they had not counts as a miss where it is scored.

@@ -43,6 +43,11 @@ class BinaryCodec(RowCodec):
     positive: Label
     weights: tuple[float, ...] | None = None
 
+    @property
+    def known(self) -> tuple[Label, ...]:
+        """No, and yes."""
+        return (self.negative, self.positive)
+
     def read(self, cell: object) -> np.ndarray:
         """0 or 1, matched by text."""
         text = text_of(label_of(cell))

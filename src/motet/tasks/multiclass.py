@@ -41,6 +41,11 @@ class MulticlassCodec(RowCodec):
     classes: tuple[Label, ...] = Field(min_length=2)
     weights: tuple[float, ...] | None = None
 
+    @property
+    def known(self) -> tuple[Label, ...]:
+        """The classes."""
+        return self.classes
+
     @cached_property
     def _number(self) -> dict[str, int]:
         return {text_of(label): number for number, label in enumerate(self.classes)}

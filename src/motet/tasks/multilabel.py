@@ -1,6 +1,5 @@
 """Any number of several labels: one logit per label, the mean of their cross-entropies."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -18,7 +17,7 @@ from motet.core.flow import Cells
 from motet.tasks.base import Codec, Metric
 from motet.tasks.heads import LinearHead
 from motet.tasks.imbalance import ClassWeights, Focal, Smoothing, balanced, binary_cross_entropy, weights_of
-from motet.tasks.labels import Label, first_text, flag_of, label_of, natural_order
+from motet.tasks.labels import Label, first_text, natural_order
 from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, f1_scores, mean_that_exists, metric
 from motet.tasks.row import RowCodec, RowTask
@@ -30,6 +29,7 @@ from motet.tasks.rules import (
     StackingOfLogits,
     UncertaintyOfLogits,
 )
+from motet.tasks.sets import flags, readable_sets, set_of
 
 
 class MultilabelCodec(RowCodec):
@@ -45,20 +45,25 @@ class MultilabelCodec(RowCodec):
     indicators: bool
     weights: tuple[tuple[float, ...], ...] | None = None
 
+    @property
+    def known(self) -> tuple[Label, ...]:
+        """The labels a set is made of."""
+        return self.labels
+
     @cached_property
     def _number(self) -> dict[str, int]:
         return {text_of(label): number for number, label in enumerate(self.labels)}
 
     def knows(self, cell: object) -> bool:
         """Whether every label of the set is one of the labels."""
-        return self.indicators or all(text_of(label) in self._number for label in _set_of(cell, self.separator))
+        return self.indicators or all(text_of(label) in self._number for label in set_of(cell, self.separator))
 
     def read(self, cell: object) -> np.ndarray:
         """1 for each label of the set, 0 for the others; a label that no training row has is passed over."""
         if self.indicators:
-            return _flags(cell, self.labels)
+            return flags(cell, self.labels)
         item = np.zeros(len(self.labels), dtype=np.float32)
-        for label in _set_of(cell, self.separator):
+        for label in set_of(cell, self.separator):
             number = self._number.get(text_of(label))
             if number is not None:
                 item[number] = 1
@@ -142,7 +147,7 @@ class Multilabel(RowTask):
         first: dict[str, Label] = {}
         counts: Counter[str] = Counter()
         num_rows = 0
-        for found in _readable_sets(cells, self.separator):
+        for found in readable_sets(cells, self.separator):
             counts.update({first_text(first, label) for label in found})
             num_rows += 1
         if not first:
@@ -156,7 +161,7 @@ class Multilabel(RowTask):
         num_rows, counts = 0, np.zeros(len(self.columns), dtype=np.int64)
         for cell in cells:
             try:
-                counts += _flags(cell, self.columns).astype(np.int64)
+                counts += flags(cell, self.columns).astype(np.int64)
                 num_rows += 1
             except CellError:
                 continue
@@ -198,47 +203,6 @@ class Multilabel(RowTask):
         """The mean cross-entropy of the labels of each labelled row, each by its weight."""
         per_label = partial(binary_cross_entropy, focal=self.focal, smoothing=self.smoothing)
         return labelled_loss(per_label, output, target)
-
-
-def _set_of(cell: object, separator: str) -> list[Label]:
-    if isinstance(cell, str):
-        written = _list_in(cell)
-        cell = [part for part in map(str.strip, cell.split(separator)) if part] if written is None else written
-    if isinstance(cell, list | tuple | set | frozenset | np.ndarray):
-        return [label_of(part) for part in cell]
-    return [label_of(cell)]
-
-
-def _list_in(text: str) -> list[object] | None:
-    """The list that the text is in JSON, as predictions have it in CSV for the empty set, or for labels with a "|"."""
-    try:
-        found = json.loads(text) if text.startswith("[") else None
-    except ValueError:
-        return None
-    return found if isinstance(found, list) else None
-
-
-def _readable_sets(cells: Iterable[object], separator: str) -> Iterable[list[Label]]:
-    for cell in cells:
-        try:
-            yield _set_of(cell, separator)
-        except CellError:
-            continue
-
-
-def _flags(cell: object, labels: Sequence[Label]) -> np.ndarray:
-    if len(labels) == 1 and not isinstance(cell, list | tuple | np.ndarray):
-        cell = [cell]
-    if not isinstance(cell, list | tuple | np.ndarray) or len(cell) != len(labels):
-        raise CellError(f"expected a list of {len(labels)} values, 0 or 1, one per column")
-    return np.array([_flag(value, label) for value, label in zip(cell, labels, strict=True)], dtype=np.float32)
-
-
-def _flag(value: object, label: Label) -> bool:
-    try:
-        return flag_of(value)
-    except CellError as error:
-        raise CellError(f"column {text_of(label)!r} {error}") from None
 
 
 def _micro_f1(logits: Floats, target: np.ndarray) -> float:

@@ -46,6 +46,11 @@ class DetectionCodec(SizedCodec):
         """Whether pictures are shifted or mirrored in training; boxes go along."""
         return self.framing.varies
 
+    @property
+    def known(self) -> tuple[Label, ...]:
+        """The classes."""
+        return self.classes
+
     @cached_property
     def _number(self) -> dict[str, int]:
         return {text_of(label): number for number, label in enumerate(self.classes)}

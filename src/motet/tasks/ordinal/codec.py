@@ -25,6 +25,11 @@ class OrdinalCodec(RowCodec):
 
     classes: tuple[Label, ...] = Field(min_length=2)
 
+    @property
+    def known(self) -> tuple[Label, ...]:
+        """The levels."""
+        return self.classes
+
     @cached_property
     def _number(self) -> dict[str, int]:
         return {text_of(label): number for number, label in enumerate(self.classes)}

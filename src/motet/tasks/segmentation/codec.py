@@ -16,6 +16,7 @@ from motet.media import plane, plane_png, stretched
 from motet.tasks.base import Metric
 from motet.tasks.dense import DenseCodec
 from motet.tasks.imbalance import weights_at
+from motet.tasks.labels import Label
 from motet.tasks.metrics import metric_of_counts
 from motet.tasks.segmentation.overlap import class_counts, mean_iou, pixel_accuracy
 
@@ -35,6 +36,11 @@ class SegmentationCodec(DenseCodec):
     ignore: tuple[int, ...]
     closed: bool
     weights: tuple[float, ...] | None = None
+
+    @property
+    def known(self) -> tuple[Label, ...]:
+        """The classes."""
+        return self.names
 
     def read(self, cell: object) -> Int16[np.ndarray, "H W"]:
         """The classes of the pixels at the size of the picture; each pixel takes its nearest one of the mask."""

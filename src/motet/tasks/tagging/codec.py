@@ -41,6 +41,11 @@ class TaggingCodec(Codec):
     mean_words: float = Field(gt=0)
     """How many words with a tag a labelled row of the training rows has on average."""
 
+    @property
+    def known(self) -> tuple[Label, ...]:
+        """The tags."""
+        return self.tags
+
     @cached_property
     def _number(self) -> dict[str, int]:
         return {text_of(tag): number for number, tag in enumerate(self.tags)}
