@@ -9,6 +9,7 @@ end with the same bits.
 """
 
 import argparse
+import math
 import os
 import statistics
 import tempfile
@@ -156,7 +157,7 @@ class PlainImage(nn.Module):
         first, last = channels[0], channels[-1]
         self.gain = nn.Parameter(torch.empty(places, last))
         self.stem = nn.Sequential(
-            nn.Conv2d(1, first, 3, stride=2, padding=1, bias=False), nn.GroupNorm(min(8, first // 4), first), nn.ReLU()
+            PlainConv(1, first, 3, stride=2, padding=1, bias=False), nn.GroupNorm(min(8, first // 4), first), nn.ReLU()
         )
         halving = [PlainBlock(a, b, stride=2) for a, b in pairwise(channels)]
         self.blocks = nn.Sequential(*halving, PlainBlock(last, last, stride=1))
@@ -167,14 +168,23 @@ class PlainImage(nn.Module):
         return self.project(self.gain * grid.flatten(2).transpose(1, 2)).mean(dim=1)
 
 
+class PlainConv(nn.Conv2d):
+    """A convolution with standardised filters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        filters = F.layer_norm(self.weight.flatten(1), (self.weight[0].numel(),), eps=1e-6)
+        filters = filters.view_as(self.weight) / math.sqrt(self.weight[0].numel())
+        return F.conv2d(x, filters, None, self.stride, self.padding)
+
+
 class PlainBlock(nn.Module):
     """A residual block of pictures."""
 
     def __init__(self, channels: int, outputs: int, *, stride: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, outputs, 3, stride=stride, padding=1, bias=False)
+        self.first = PlainConv(channels, outputs, 3, stride=stride, padding=1, bias=False)
         self.first_norm = nn.GroupNorm(min(8, outputs // 4), outputs)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.second = PlainConv(outputs, outputs, 3, padding=1, bias=False)
         self.second_norm = nn.GroupNorm(min(8, outputs // 4), outputs)
         self.shortcut = (
             nn.Sequential(nn.AvgPool2d(stride, ceil_mode=True), nn.Conv2d(channels, outputs, 1, bias=False))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motet.nn import (
@@ -14,6 +15,7 @@ from motet.nn import (
     FrameBlock,
     FrameConv,
     ResidualBlock,
+    StandardConv2d,
     Transformer,
     TransformerBlock,
     group_norm,
@@ -143,6 +145,27 @@ def test_a_residual_block_of_silent_convolutions_is_its_shortcut() -> None:
     nn.init.zeros_(block.second.weight)
     x = torch.randn(1, 4, 3, 3)
     assert torch.equal(block(x), x.relu())
+
+
+def test_a_standardised_convolution_equals_a_convolution_with_filters_of_mean_zero_and_length_one() -> None:
+    conv = StandardConv2d(3, 2, 3, stride=2, padding=1).double()
+    filters = conv.weight.detach().numpy().reshape(2, 27)
+    filters = filters - filters.mean(axis=1, keepdims=True)
+    filters /= np.linalg.norm(filters, axis=1, keepdims=True)
+    x = torch.randn(2, 3, 7, 6, dtype=torch.float64)
+    expected = F.conv2d(x, torch.from_numpy(filters).reshape(2, 3, 3, 3), conv.bias, stride=2, padding=1)
+    torch.testing.assert_close(conv(x), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_standardised_filter_without_contrast_is_silent_and_can_learn() -> None:
+    conv = StandardConv2d(1, 1, 3, bias=False)
+    nn.init.constant_(conv.weight, 0.3)
+    y = conv(torch.arange(9.0).reshape(1, 1, 3, 3))
+    torch.autograd.backward(y.sum())
+    assert y.abs().max() < 1e-3
+    assert conv.weight.grad is not None
+    assert conv.weight.grad.isfinite().all()
+    assert conv.weight.grad.abs().max() > 0
 
 
 def test_a_frame_convolution_by_hand() -> None:

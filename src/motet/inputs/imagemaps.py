@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from motet.core.flow import Tokens
 from motet.inputs.base import Encoder
-from motet.nn import Dropout, ResidualBlock, group_norm
+from motet.nn import Dropout, ResidualBlock, StandardConv2d, group_norm
 
 GRID = 4  # a side of the last map is at most this
 
@@ -40,7 +40,7 @@ class ImageEncoder(Encoder):
         self.output_grid = last_map(size, strides)
         depth = [min(first * 2**stage, max(width, first)) for stage in range(len(strides))]
         layers: list[nn.Module] = [
-            nn.Conv2d(channels, depth[0], 3, stride=strides[0], padding=1, bias=False),
+            StandardConv2d(channels, depth[0], 3, stride=strides[0], padding=1, bias=False),
             group_norm(depth[0]),
             nn.ReLU(),
         ]

@@ -2,7 +2,7 @@
 
 from motet.nn.attention import Attention, Transformer, TransformerBlock
 from motet.nn.beam import Beam
-from motet.nn.conv import ResidualBlock, group_norm
+from motet.nn.conv import ResidualBlock, StandardConv2d, group_norm
 from motet.nn.ctc import ctc_best_path, ctc_fits, ctc_loss
 from motet.nn.ctc_search import ctc_prefix_search
 from motet.nn.decoder import Decoder, DecoderState
@@ -27,6 +27,7 @@ __all__ = [
     "Greedy",
     "ResidualBlock",
     "Sampling",
+    "StandardConv2d",
     "Transformer",
     "TransformerBlock",
     "bernoulli",
