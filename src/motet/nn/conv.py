@@ -59,9 +59,8 @@ class StandardConv2d(nn.Conv2d):
         filters = self.weight.flatten(1)
         size = filters.shape[1]
         standard = F.layer_norm(filters, (size,), eps=EPSILON) / math.sqrt(size)
-        return F.conv2d(
-            x, standard.view_as(self.weight), self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+        mapped: Tensor = self._conv_forward(x, standard.view_as(self.weight), self.bias)
+        return mapped
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

@@ -1,5 +1,6 @@
 """Class labels as the user wrote them: their own type is kept, and they are matched by their text."""
 
+import json
 import math
 import re
 from collections import Counter
@@ -39,6 +40,15 @@ def flag_of(cell: object) -> bool:
     if text not in YES | NO:
         raise CellError(f"holds {text!r}, expected 0 or 1")
     return text in YES
+
+
+def list_in(text: str) -> list[object] | None:
+    """The list that the text is in JSON, as predictions have it in CSV for the empty set, or for labels with a "|"."""
+    try:
+        found = json.loads(text) if text.startswith("[") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, list) else None
 
 
 def count_labels(cells: Iterable[object]) -> dict[Label, int]:

@@ -1,13 +1,12 @@
 """Cells as sets of labels: a list, text that a separator divides, or a column of yes and no for each label."""
 
-import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from motet.core.checks import text_of
 from motet.core.errors import CellError
-from motet.tasks.labels import Label, flag_of, label_of
+from motet.tasks.labels import Label, flag_of, label_of, list_in
 
 
 def set_of(cell: object, separator: str) -> list[Label]:
@@ -17,20 +16,11 @@ def set_of(cell: object, separator: str) -> list[Label]:
     (['red', 'round'], ['red'], [])
     """
     if isinstance(cell, str):
-        written = _list_in(cell)
+        written = list_in(cell)
         cell = [part for part in map(str.strip, cell.split(separator)) if part] if written is None else written
     if isinstance(cell, list | tuple | set | frozenset | np.ndarray):
         return [label_of(part) for part in cell]
     return [label_of(cell)]
-
-
-def _list_in(text: str) -> list[object] | None:
-    """The list that the text is in JSON, as predictions have it in CSV for the empty set, or for labels with a "|"."""
-    try:
-        found = json.loads(text) if text.startswith("[") else None
-    except ValueError:
-        return None
-    return found if isinstance(found, list) else None
 
 
 def readable_sets(cells: Iterable[object], separator: str) -> Iterable[list[Label]]:

@@ -1,6 +1,5 @@
 """Tags of words: a cell -> numbers, numbers -> tags, and how many of them are right. N rows, L words, C tags."""
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -14,7 +13,7 @@ from torch import Tensor
 from motet.core.checks import text_of
 from motet.core.errors import CellError
 from motet.tasks.base import Codec, Metric
-from motet.tasks.labels import Label, label_of
+from motet.tasks.labels import Label, label_of, list_in
 from motet.tasks.metrics import mean_that_exists, metric_of_counts, ratio_of
 from motet.tasks.padded import padded
 from motet.tasks.tagging.entities import Bio, f1_of, in_scheme
@@ -138,20 +137,11 @@ def tags_of(cell: object, separator: str, *, missing: Sequence[str] = ()) -> Ite
     """
     if isinstance(cell, str):
         divided = [part.strip() for part in cell.split(separator)] if separator in cell else cell.split()
-        listed = _list_in(cell)
+        listed = list_in(cell)
         cell = divided if listed is None else listed
     for one in cell if isinstance(cell, list) else [cell]:
         tag = None if one is None or one == "" else label_of(one)
         yield None if tag is None or text_of(tag) in missing else tag
-
-
-def _list_in(text: str) -> list[object] | None:
-    """The list that the text is in JSON, as predictions have it in CSV where a tag has a "|"."""
-    try:
-        found = json.loads(text) if text.startswith("[") else None
-    except ValueError:
-        return None
-    return found if isinstance(found, list) else None
 
 
 def _check_as_many(tags: Sequence[object], cell: object | None) -> None:
