@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from motet.core.errors import CellError
 from motet.core.seed import generator
 from motet.inputs import Image, ImageEncoder
-from motet.inputs.imagemaps import halvings, last_map
+from motet.inputs.image.encoder import halvings, last_map
 
 GREY = np.arange(12 * 10, dtype=np.uint8).reshape(12, 10)
 

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from PIL import Image
 from pydantic import BaseModel
+from tests.inputs.pretrained_models import save_image_model, save_text_model
 
 import motet
 from motet.core.component import Frozen
@@ -76,6 +77,7 @@ INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
             "flip": Change(True),
             "zoom": Change(0.3),
             "jitter": Change(0.3),
+            "encoder": Change({"kind": "pretrained", "model": "models/vit"}),
             "first": Change(8),
             "width": Change(6),
             **DROPOUT,
@@ -137,10 +139,26 @@ INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
         },
     ),
 }
-TEXT_LAYERS: dict[str, tuple[Document, dict[str, Change]]] = {
-    "gru": ({}, {"layers": Change(2)}),
-    "transformer": ({"layers": 1, "heads": 2}, {"layers": Change(2), "heads": Change(4)}),
+TUNED = {
+    "model": Change("models/distilbert"),
+    "tune": Change("full"),
+    "output": Change("mean"),
+    "layer_decay": Change(0.5, {"tune": "full"}),
+    "rank": Change(2, {"tune": "lora"}),
 }
+ENCODERS: dict[str, dict[str, tuple[Document, dict[str, Change]]]] = {
+    "image": {
+        "cnn": ({}, {}),
+        "pretrained": ({"model": "models/vit"}, TUNED | {"model": Change("models/resnet")}),
+    },
+    "text": {
+        "gru": ({}, {"layers": Change(2)}),
+        "transformer": ({"layers": 1, "heads": 2}, {"layers": Change(2), "heads": Change(4)}),
+        "pretrained": ({"model": "models/bert"}, TUNED),
+        "minilm": ({"model": "models/bert"}, TUNED),
+    },
+}
+"""The encoders of an input that has several."""
 FUSION: dict[str, tuple[Document, dict[str, Change]]] = {
     "auto": ({}, {}),
     "concat": (
@@ -798,14 +816,19 @@ def test_the_table_names_every_kind_and_every_field() -> None:
 
 
 def test_the_table_names_the_specs_inside_specs() -> None:
-    """A Spec as a field of another: the layers of a text encoder, the joint stream of hybrid fusion."""
+    """A Spec as a field of another: the encoders of an input, the joint stream of hybrid fusion."""
     registered = {cls for kinds in ROOMS.values() for cls in kinds.values()}
-    inner = {found for cls in registered for one in cls.model_fields.values() for found in specs_in(one.annotation)}
-    layers = {cls.word(): cls for cls in inner - registered}  # type: ignore[attr-defined]
-    tables = TEXT_LAYERS | SEARCH
-    assert set(layers) == set(tables)
-    for kind, (_, changes) in tables.items():
-        assert set(changes) == spec_fields(layers[kind]), kind
+    tables = {f"inputs {name}": kinds for name, kinds in ENCODERS.items()} | {"tasks generation": SEARCH}
+    found = {}
+    for room, kinds in ROOMS.items():
+        for kind, cls in kinds.items():
+            inner = {spec for one in cls.model_fields.values() for spec in specs_in(one.annotation)} - registered
+            if inner:
+                found[f"{room} {kind}"] = {spec.word(): spec for spec in inner}  # type: ignore[attr-defined]
+    assert {place: set(specs) for place, specs in found.items()} == {place: set(one) for place, one in tables.items()}
+    for place, kinds in tables.items():
+        for kind, (_, changes) in kinds.items():
+            assert set(changes) == spec_fields(found[place][kind]), f"{place}: {kind}"
 
 
 def specs_in(annotation: Any) -> Iterator[type[Frozen]]:
@@ -829,10 +852,7 @@ def lines() -> Iterator[Any]:
 
     rooms = [
         *paragraphs(INPUTS, lambda spec: {"inputs": {COLUMN[spec["kind"]]: spec, "weight": "number", **twin(spec)}}),
-        *paragraphs(
-            TEXT_LAYERS,
-            lambda spec: {"inputs": {"x": {"kind": "text", "column": "note", **SMALL_TEXT, "encoder": spec}}},
-        ),
+        *(line for kind, encoders in ENCODERS.items() for line in paragraphs(encoders, within(kind))),
         *paragraphs(
             SEARCH,
             lambda spec: {"tasks": {"note": {"kind": "generation", **WRITES, "search": spec}}, "training": LEARNT},
@@ -861,6 +881,11 @@ def lines() -> Iterator[Any]:
             rooms.append((name, {room: before}, {room: {**before, name: change.value}}, change, room))
     for name, before, after, change, where in rooms:
         yield pytest.param(before | change.rest, after | change.rest, change.refused, id=f"{where}.{name}")
+
+
+def within(kind: str) -> Callable[[Document], Document]:
+    """The place of an encoder: in the smallest input of this kind."""
+    return lambda spec: {"inputs": {"x": {"kind": kind, **INPUTS[kind][0], "encoder": spec}}}
 
 
 def twin(spec: Document) -> Document:
@@ -951,6 +976,7 @@ def write_tables(folder: Path, *, num_rows: int = 48) -> None:
     chance = np.random.default_rng(0)
     (folder / "media").mkdir()
     (folder / "elsewhere").mkdir()
+    write_models(folder / "models")
     rows = [tagged(row(folder, number, chance)) for number in range(num_rows)]
     write(folder / "table.csv", rows)
     write(folder / "other.csv", rows[::-1])
@@ -959,6 +985,13 @@ def write_tables(folder: Path, *, num_rows: int = 48) -> None:
         folder / "ask.csv",
         [one | ({"age": "", "note": ""} if number % 3 == 0 else {}) for number, one in enumerate(rows[:8])],
     )
+
+
+def write_models(folder: Path) -> None:
+    for family in ("bert", "distilbert"):
+        save_text_model(family, folder / family)
+    for family in ("vit", "resnet"):
+        save_image_model(family, folder / family)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

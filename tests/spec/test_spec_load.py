@@ -133,10 +133,10 @@ MESSAGES: list[tuple[Any, str]] = [
         but("inputs/text", {"kind": "image", "widht": 8}),
         "inputs.text.widht: 'text' has no field 'widht'; did you mean 'width'?",
     ),
-    (but("inputs/photo", {"kind": "image", "width": 0}), "inputs.photo.width: expected at least 1, found 0"),
+    (but("inputs/photo", {"kind": "image", "width": 0}), "inputs.photo.width: expected more than 0 or 'auto', found 0"),
     (
         but("inputs/photo", {"kind": "image", "width": "wide"}),
-        "inputs.photo.width: expected a whole number, found 'wide'",
+        "inputs.photo.width: expected a whole number or 'auto', found 'wide'",
     ),
     (
         but("inputs/photo", {"kind": "image", "flip": "perhaps"}),
@@ -152,7 +152,7 @@ MESSAGES: list[tuple[Any, str]] = [
     ),
     (
         but("inputs/review/encoder", "lstm"),
-        "inputs.review.encoder.kind: 'lstm' is not a kind; choose from gru, transformer",
+        "inputs.review.encoder.kind: 'lstm' is not a kind; choose from gru, transformer, pretrained, minilm",
     ),
     (but("inputs/review/width", 9), "inputs.review: the 4 heads of the transformer must divide the width 9"),
     (

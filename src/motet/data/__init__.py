@@ -5,6 +5,8 @@ from motet.data.cells import cells_as_read, present_cells
 from motet.data.concat import concat_tables
 from motet.data.dataset import Dataset, rows_to_batch
 from motet.data.draws import table_weights
+from motet.data.items import ItemsBuilder
+from motet.data.kept import KeptArrays, name_of
 from motet.data.leakage import groups_apart, leakage
 from motet.data.load import load_data
 from motet.data.loader import Loader
@@ -18,7 +20,7 @@ from motet.data.several import Several, cells_of
 from motet.data.sources import TableSpec, absolute_paths
 from motet.data.spec import DataSpec
 from motet.data.split import Splits, split_rows, units_of
-from motet.data.store import Store, read_cells, verify
+from motet.data.store import Store, StoredColumn, read_cells, verify
 from motet.data.table import Part, Table
 from motet.data.weights import loss_weights
 
@@ -28,6 +30,8 @@ __all__ = [
     "DataSpec",
     "Dataset",
     "Fence",
+    "ItemsBuilder",
+    "KeptArrays",
     "Loader",
     "Order",
     "Part",
@@ -35,6 +39,7 @@ __all__ = [
     "Several",
     "Splits",
     "Store",
+    "StoredColumn",
     "Table",
     "TableSpec",
     "absolute_paths",
@@ -52,6 +57,7 @@ __all__ = [
     "leakage",
     "load_data",
     "loss_weights",
+    "name_of",
     "present_cells",
     "read_answers",
     "read_cells",

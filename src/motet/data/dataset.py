@@ -39,6 +39,10 @@ class Dataset:
         self._inputs, self._targets, self._seed = tuple(inputs), tuple(targets), seed
         self._templates: dict[str, dict[str, Tensor]] = {}
 
+    def of(self, store: Store) -> "Dataset":
+        """The same inputs and targets of another store of the same rows."""
+        return Dataset(store, inputs=self._inputs, targets=self._targets, seed=self._seed, weights=self.weights)
+
     def batch(self, rows: Int64[np.ndarray, "B"], *, epoch: int | None) -> Batch:
         """The batch of these table rows; in training, `epoch` says which variation of each item is drawn."""
         places = self.store.places(rows)

@@ -7,8 +7,7 @@ from pydantic import Field
 from motet.inputs.audio import Audio, AudioEncoder, AudioPreparation
 from motet.inputs.base import Encoder, InputSpec, Preparation
 from motet.inputs.category import Category, CategoryEncoder, CategoryPreparation
-from motet.inputs.image import Image, ImagePreparation
-from motet.inputs.imagemaps import ImageEncoder
+from motet.inputs.image import Image, ImageEncoder, ImagePreparation
 from motet.inputs.number import Number, NumberEncoder, NumberPreparation
 from motet.inputs.text import GRULayers, Text, TextEncoder, TextPreparation, TransformerLayers
 from motet.inputs.vector import Vector, VectorEncoder, VectorPreparation

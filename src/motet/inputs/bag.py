@@ -89,6 +89,10 @@ class BagEncoder(Encoder):
         self.output_width = encoder.output_width
         self.encoder = encoder
 
+    def at(self, progress: float) -> None:
+        """As the encoder of the parts."""
+        self.encoder.at(progress)
+
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
         """The tensors of the parts `[N, K, ...]` and `there [N, K]` -> `[N, K * t, D]`."""
         there: Bool[Tensor, "N K"] = values[THERE]

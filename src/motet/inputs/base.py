@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
@@ -54,6 +55,9 @@ class Encoder(nn.Module, ABC):
     output_width: int
     output_grid: tuple[int, int] | None = None
     output_maps: tuple[tuple[int, int, int], ...] = ()
+
+    def at(self, progress: float) -> None:
+        """A training step begins, so much of training lies behind, from 0 to 1: what opens or closes does so here."""
 
     @abstractmethod
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
@@ -119,6 +123,17 @@ class InputSpec(ComponentSpec, ABC):
     def build(self, preparation: Preparation) -> Encoder:
         """The encoder for cells prepared so, freshly initialised."""
 
+    def located(self, base: Path) -> Self:
+        """With paths it names as they are seen from anywhere; `base` is where relative ones start."""
+        return self
+
+    def portable(self) -> Self:
+        """Without paths of this machine, as a bundle keeps it: nothing is read from them any more."""
+        return self
+
+    def start(self, encoder: Encoder) -> None:
+        """Give a fresh encoder the weights its training starts from, where they are not drawn by chance."""
+
 
 def readable(cells: Iterable[object], read: Callable[[object], Item]) -> list[Item]:
     """What `read` makes of every cell it does not refuse; `DataError` when it refuses all.
@@ -149,7 +164,7 @@ def single_token(vectors: Float[Tensor, "N D"]) -> Tokens:
     return Tokens(vectors[:, None], present[:, None], present)
 
 
-def spread(cells: Sequence[object], count: int) -> list[object]:
+def spread(cells: Sequence[Item], count: int) -> list[Item]:
     """At most `count` of the cells, evenly spread over all of them: a sample without chance.
 
     >>> spread(["a", "b", "c", "d", "e"], 3)

@@ -101,6 +101,8 @@ class Network(nn.Module):
             inputs = drop_inputs(inputs, rates, keys) if any(rates.values()) else inputs
             shown = self.throttle.keep({name: cells.present for name, cells in inputs.items()}, keys)
             inputs = {name: Cells(cells.values, shown[name]) for name, cells in inputs.items()}
+            for _, one in self.encoders.items():
+                one.encoder.at(progress)
         return {name: encoder(inputs[name], keys) for name, encoder in self.encoders.items()}
 
     def decide(

@@ -11,6 +11,7 @@ from motet.nn.frames import FrameBlock, FrameConv
 from motet.nn.generate import Greedy, Sampling, generate
 from motet.nn.keyed import bernoulli, current_row_keys, keys_of, row_keys, uniform
 from motet.nn.mlp import MLP
+from motet.nn.paced import Paced
 from motet.nn.pooling import hide, masked_mean
 from motet.nn.recurrent import BidirectionalGRU
 
@@ -25,6 +26,7 @@ __all__ = [
     "FrameBlock",
     "FrameConv",
     "Greedy",
+    "Paced",
     "ResidualBlock",
     "Sampling",
     "StandardConv2d",

@@ -17,6 +17,7 @@ from motet.core.version import __version__
 from motet.data import Loader
 from motet.model import Network, collect
 from motet.run.evaluate import evaluate_run, write_report
+from motet.run.frozen import with_known_states
 from motet.run.judge import batches_of, calibrate, check_finite, priors, start_from_priors, validator
 from motet.run.learner import check_learner, learner, put_together
 from motet.run.order import check_order, order_of
@@ -74,7 +75,7 @@ def run_experiment(
     check_order(prepared, network)
     asked = prepared.fitted.experiment
     _claim(out, asked, resume=resume)
-    prepared = ready(prepared, network)
+    prepared = ready(with_known_states(prepared, network, progress=progress), network)
     loop = train(prepared, network, out=out, resume=resume, progress=progress, together=together)
     _write_relations(out, network, loop)
     prepared = _calibrated(prepared, network)
@@ -97,6 +98,7 @@ def train_beside(experiment: Experiment, *, out: Path, base: Path, resume: bool,
     network = build(prepared.fitted)
     check_learner(experiment, network, together)
     check_order(prepared, network)
+    prepared = with_known_states(prepared, network, progress=Quiet())
     train(prepared, network, out=out, resume=resume, progress=Quiet(), together=together)
 
 
@@ -162,7 +164,8 @@ def train(
 def save(prepared: Prepared, network: Network, folder: Path) -> None:
     """Write the bundle: what serving needs, and no path of this machine."""
     fitted = prepared.fitted
-    document = fitted.experiment.model_dump(mode="json")
+    inputs = {name: spec.portable() for name, spec in fitted.experiment.inputs.items()}
+    document = fitted.experiment.model_copy(update={"inputs": inputs}).model_dump(mode="json")
     write_bundle(
         folder,
         Bundle(

@@ -71,7 +71,7 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
     `base` is the folder that relative paths start from. Raises `SpecError` and `DataError` before anything is written.
     """
     given = {
-        name: as_owner(experiment.inputs[name], experiment.inputs[owner])
+        name: as_owner(experiment.inputs[name], experiment.inputs[owner]).located(base)
         for name, owner in owners(experiment.inputs).items()
     }
     spec = experiment.data
@@ -162,6 +162,11 @@ def build(fitted: Fitted) -> Network:
         modality_balance=experiment.balance.modalities,
         seed=experiment.training.seed,
     )
+    for name in sorted(set(owners(experiment.inputs).values())):
+        try:
+            experiment.inputs[name].start(network.encoders[name].encoder)
+        except SpecError as error:
+            raise SpecError(f"inputs.{name}.{error}") from None
     check_resampled(experiment.data.resample, {name: spec for name, (spec, _) in fitted.tasks.items()})
     if fitted.weights is not None:
         check_weighed(network, balance=experiment.balance.modalities.kind)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import nn
 
+from motet.nn import Paced
 from motet.training.spec import TrainingSpec
 
 
@@ -12,13 +13,21 @@ def build_optimizer(network: nn.Module, spec: TrainingSpec) -> torch.optim.Optim
     """The optimiser of a resolved spec; weight decay acts on parameters of two dimensions or more.
 
     These are the weights of layers, embeddings, and gains per place. Biases, norms, absent tokens and the parameters of
-    balancers, of one dimension or none, are not decayed.
+    balancers, of one dimension or none, are not decayed. What a `Paced` module says of its parameters stands in their
+    group under `pace`.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    paces = {id(p): pace for module in network.modules() if isinstance(module, Paced) for p, pace in module.paces()}
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": spec.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p in parameters if (p.ndim > 1) == decayed and paces.get(id(p), 1.0) == pace],
+            "weight_decay": spec.weight_decay if decayed else 0.0,
+            "pace": pace,
+        }
+        for pace in sorted({1.0, *paces.values()}, reverse=True)
+        for decayed in (True, False)
     ]
+    groups = groups[:2] + [group for group in groups[2:] if group["params"]]
     rate = float(spec.learning_rate)
     if spec.optimizer == "sgd":
         # Not fused: that fails where a parameter gets its first gradient later than another, as a task labelled late.
@@ -48,6 +57,6 @@ def rate_at(step: int, num_steps: int, spec: TrainingSpec) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use this rate in the next step."""
+    """Use this rate in the next step, each group at its pace."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("pace", 1.0)

@@ -1,28 +1,34 @@
-"""What the user writes of a text, and how it is fitted."""
+"""What the user writes of a text, how it is fitted, and which encoder reads it."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from motet.core.component import shorthand
-from motet.inputs.base import InputSpec, Preparation, readable, spread
+from motet.inputs.base import Preparation
+from motet.inputs.pretrained import MayBePretrained, MiniLM, Pretrained, PretrainedEncoder
 from motet.inputs.text.encoder import GRULayers, TextEncoder, TransformerLayers
 from motet.inputs.text.preparation import TextPreparation
-from motet.text import Tokenizer, words_of, written
+from motet.inputs.text.pretrained import PretrainedTextPreparation, fit_pretrained
+from motet.inputs.text.sample import longest_of, sampled
+from motet.text import Tokenizer, written
 
-LONGEST = 256  # of an "auto" number of tokens
-SHORTEST = 64  # room for texts longer than those trained on; batches are padded to their own longest
-TEXTS_SAMPLED = 200_000  # more do not change the merges, but take minutes and memory
+WIDTH = 128
+"""Of the tokens of encoders that are trained from scratch."""
 
 AnyTextEncoder = Annotated[
-    Annotated[GRULayers | TransformerLayers, Field(discriminator="kind")], BeforeValidator(shorthand)
+    Annotated[GRULayers | TransformerLayers | Pretrained | MiniLM, Field(discriminator="kind")],
+    BeforeValidator(shorthand),
 ]
 
 
-class Text(InputSpec):
-    """Text: byte-level BPE and a recurrent or transformer encoder, both trained from scratch."""
+class Text(MayBePretrained):
+    """Text: byte-level BPE and a recurrent or transformer encoder trained from scratch, or a pretrained model.
+
+    A pretrained model reads by its own tokenizer; `vocabulary`, `lowercase`, `spelling` and `word_dropout` are of the
+    others.
+    """
 
     kind: Literal["text"] = "text"
     several: ClassVar[bool] = False
@@ -46,8 +52,12 @@ class Text(InputSpec):
         description="Know of each token the spelling of its word: whole, its shape, its first and last letters. auto: "
         "where words are told apart.",
     )
-    encoder: AnyTextEncoder = Field(default=GRULayers(), description="gru or transformer, or either with its fields.")
-    width: int = Field(default=128, ge=2, description="Width of the embeddings and of the tokens.")
+    encoder: AnyTextEncoder = Field(
+        default=GRULayers(), description="gru, transformer, minilm or pretrained, by its name or with its fields."
+    )
+    width: Annotated[int, Field(ge=2)] | Literal["auto"] = Field(
+        default="auto", description="Width of the tokens; auto: 128, or that of a pretrained model."
+    )
     dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout of the embeddings and behind each layer.")
     word_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="How often a token of a training row is hidden; with `words`, a word."
@@ -61,25 +71,27 @@ class Text(InputSpec):
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
-        if isinstance(self.encoder, TransformerLayers) and self.width % self.encoder.heads:
-            raise ValueError(f"the {self.encoder.heads} heads of the transformer must divide the width {self.width}")
+        width = WIDTH if self.width == "auto" else self.width
+        if isinstance(self.encoder, TransformerLayers) and width % self.encoder.heads:
+            raise ValueError(f"the {self.encoder.heads} heads of the transformer must divide the width {width}")
         return self
 
-    def fit(self, cells: Iterable[object]) -> TextPreparation:
-        """Train the tokenizer on the texts, or on 200,000 of them, evenly spread.
+    def fit(self, cells: Iterable[object]) -> TextPreparation | PretrainedTextPreparation:
+        """Train the tokenizer on the texts, or on 200,000 of them, evenly spread; or take that of the pretrained model.
 
         >>> Text(vocabulary=300).fit(["some words", "some words"]).max_tokens
         64
         >>> Text(vocabulary=300).fit([["some", "words"], ["New", "York"]]).words
         True
         """
-        given = spread(readable(cells, _text_or_words), TEXTS_SAMPLED)
+        given = sampled(cells)
         apart = self.spelling is True or any(isinstance(one, list) for one in given)
         words = apart if self.words == "auto" else self.words
+        if isinstance(self.encoder, Pretrained):
+            return fit_pretrained(self.encoder, given, max_tokens=self.max_tokens, words=words)
         texts = [written(one) for one in given]
         tokenizer = Tokenizer.train(texts, vocabulary=self.vocabulary, lowercase=self.lowercase)
-        lengths = [len(tokenizer.encode(text)) for text in texts]
-        auto = min(LONGEST, max(SHORTEST, 2 * int(np.ceil(np.quantile(lengths, 0.99)))))
+        auto = longest_of([len(tokenizer.encode(text)) for text in texts])
         return TextPreparation(
             tokenizer=tokenizer,
             max_tokens=auto if self.max_tokens == "auto" else self.max_tokens,
@@ -88,29 +100,32 @@ class Text(InputSpec):
             spelling=words if self.spelling == "auto" else self.spelling,
         )
 
-    def restore(self, state: dict[str, Any]) -> TextPreparation:
+    def restore(self, state: dict[str, Any]) -> TextPreparation | PretrainedTextPreparation:
         """The preparation a bundle holds."""
+        if isinstance(self.encoder, Pretrained):
+            return PretrainedTextPreparation.model_validate(state)
         return TextPreparation.model_validate(state)
 
     def resolved(self, preparation: Preparation) -> Self:
-        """With the length that was fitted, and what is known of words."""
-        assert isinstance(preparation, TextPreparation)
-        return self.model_copy(
-            update={name: getattr(preparation, name) for name in ("max_tokens", "words", "spelling")}
-        )
+        """With the length that was fitted, what is known of words, and the width of the tokens."""
+        assert isinstance(preparation, TextPreparation | PretrainedTextPreparation)
+        own = preparation.width if isinstance(preparation, PretrainedTextPreparation) else WIDTH
+        found = {name: getattr(preparation, name) for name in ("max_tokens", "words", "spelling")}
+        return self.model_copy(update=found | {"width": own if self.width == "auto" else self.width})
 
-    def build(self, preparation: Preparation) -> TextEncoder:
+    def build(self, preparation: Preparation) -> TextEncoder | PretrainedEncoder:
         """A fresh encoder for texts prepared so."""
+        if isinstance(self.encoder, Pretrained):
+            assert isinstance(preparation, PretrainedTextPreparation)
+            width = None if self.width == "auto" else self.width
+            return self.encoder.build(preparation.config, "text", width=width, dropout=self.dropout)
         assert isinstance(preparation, TextPreparation)
-        context = self.encoder.build(self.width, longest=preparation.max_tokens + 1, dropout=self.dropout)
+        width = WIDTH if self.width == "auto" else self.width
+        context = self.encoder.build(width, longest=preparation.max_tokens + 1, dropout=self.dropout)
         return TextEncoder(
             num_ids=preparation.num_ids,
-            width=self.width,
+            width=width,
             context=context,
             dropout=self.dropout,
             spelling=preparation.spelling,
         )
-
-
-def _text_or_words(cell: object) -> str | list[str]:
-    return words_of(cell) if isinstance(cell, list) else written(cell)

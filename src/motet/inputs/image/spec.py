@@ -1,64 +1,49 @@
-"""Images: decode, resize, and in training other views and lights. Shapes: H, W, C of a picture; h, w resized."""
+"""What the user writes of an image, how it is fitted, and which encoder reads it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from pydantic import Field, PositiveInt
-from torch import Tensor
+from jaxtyping import Float
+from pydantic import BeforeValidator, Field, PositiveInt
 
 from motet import media
-from motet.inputs.bag import BagEncoder, BagPreparation, only_part, parts_of
-from motet.inputs.base import InputSpec, Preparation, readable, spread
-from motet.inputs.imagemaps import ImageEncoder
+from motet.core.component import ComponentSpec, shorthand
+from motet.inputs.bag import BagEncoder, BagPreparation, parts_of
+from motet.inputs.base import Preparation, readable, spread
+from motet.inputs.image.encoder import ImageEncoder
+from motet.inputs.image.preparation import ImagePreparation, resized
+from motet.inputs.image.pretrained import PretrainedImagePreparation, fit_pretrained
+from motet.inputs.pretrained import (
+    MayBePretrained,
+    Pretrained,
+    PretrainedEncoder,
+)
 
+WIDTH = 128
+"""Of the tokens of encoders that are trained from scratch."""
 LARGEST_SIDE = 128  # of an "auto" size
 SIZES_SAMPLED = 2000
 PIXELS_SAMPLED = 256
 
 
-class ImagePreparation(Preparation):
-    """One size and one number of channels for every picture, and how pixels are normalised."""
+class ConvolutionalLayers(ComponentSpec):
+    """A small residual CNN, trained from scratch, with the input's fields `first` and `width`."""
 
-    size: tuple[int, int]
-    channels: Literal[1, 3]
-    mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-    crop: float
-    flip: bool
-    zoom: float = 0.0
-    jitter: float = 0.0
-
-    @property
-    def varies(self) -> bool:
-        """Whether pictures are seen in other views or lights in training."""
-        return self.framing.varies or self.jitter > 0
-
-    @property
-    def framing(self) -> media.Framing:
-        """How pictures are shifted, enlarged and mirrored in training."""
-        return media.Framing(size=self.size, crop=self.crop, flip=self.flip, zoom=self.zoom)
-
-    def read(self, cell: object) -> UInt8[np.ndarray, "H W C"]:
-        """Decode and resize; the aspect ratio is not kept."""
-        return resized(media.image(only_part(cell)), size=self.size, channels=self.channels)
-
-    def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Another view (see `media.Framing`), then by `jitter` another light (see `media.relit`)."""
-        seen = self.framing.draw(generator).of(item)
-        return media.relit(seen, generator, jitter=self.jitter) if self.jitter else seen
-
-    def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """`{"pixels": [n, C, H, W]}`, each channel with mean 0 and deviation 1 over the training pictures."""
-        pixels = torch.from_numpy(np.stack(items)).permute(0, 3, 1, 2).to(torch.float32)
-        mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.deviation))
-        return {"pixels": pixels.sub_(mean).div_(deviation)}
+    kind: Literal["cnn"] = "cnn"
+    paper: ClassVar[str] = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016"
 
 
-class Image(InputSpec):
-    """An image, or several: a small residual CNN trained from scratch."""
+AnyImageEncoder = Annotated[
+    Annotated[ConvolutionalLayers | Pretrained, Field(discriminator="kind")], BeforeValidator(shorthand)
+]
+
+
+class Image(MayBePretrained):
+    """An image, or several: a small residual CNN trained from scratch, or a pretrained model.
+
+    A pretrained model's processor says the size and the channels; `size`, `channels` and `first` are of the other.
+    """
 
     kind: Literal["image"] = "image"
     paper: ClassVar[str] = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016"
@@ -85,10 +70,15 @@ class Image(InputSpec):
         lt=1,
         description="Change brightness, contrast and saturation in training, each by at most this fraction.",
     )
+    encoder: AnyImageEncoder = Field(default=ConvolutionalLayers(), description="cnn, or pretrained with its fields.")
     first: int = Field(
         default=16, ge=4, description="Channels of the first stage; they double with each halving up to `width`."
     )
-    width: int = Field(default=128, ge=1, description="Width of the tokens, and the most channels a stage has.")
+    width: PositiveInt | Literal["auto"] = Field(
+        default="auto",
+        description="Width of the tokens, and of a cnn the most channels of a stage; auto: 128, or that of a "
+        "pretrained model.",
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout before the last projection.")
 
     def fit(self, cells: Iterable[object]) -> ImagePreparation | BagPreparation:
@@ -106,24 +96,38 @@ class Image(InputSpec):
 
     def restore(self, state: dict[str, Any]) -> ImagePreparation | BagPreparation:
         """The preparation a bundle holds."""
+        kind = ImagePreparation if self.pretrained is None else PretrainedImagePreparation
         if "part" in state:
-            return BagPreparation(part=ImagePreparation.model_validate(state["part"]))
-        return ImagePreparation.model_validate(state)
+            return BagPreparation(part=kind.model_validate(state["part"]))
+        return kind.model_validate(state)
 
     def resolved(self, preparation: Preparation) -> Self:
         """With the size and channels that were fitted."""
         one = _of_one(preparation)
-        return self.model_copy(update={"size": one.size, "channels": one.channels})
+        own = one.width if isinstance(one, PretrainedImagePreparation) else WIDTH
+        width = own if self.width == "auto" else self.width
+        return self.model_copy(update={"size": one.size, "channels": one.channels, "width": width})
 
-    def build(self, preparation: Preparation) -> ImageEncoder | BagEncoder:
+    def build(self, preparation: Preparation) -> ImageEncoder | PretrainedEncoder | BagEncoder:
         """A fresh encoder for pictures prepared so."""
         one = _of_one(preparation)
-        encoder = ImageEncoder(
-            size=one.size, channels=one.channels, first=self.first, width=self.width, dropout=self.dropout
-        )
+        encoder: ImageEncoder | PretrainedEncoder
+        if self.pretrained is not None:
+            assert isinstance(one, PretrainedImagePreparation)
+            width = None if self.width == "auto" else self.width
+            encoder = self.pretrained.build(one.config, "image", width=width, dropout=self.dropout)
+        else:
+            width = WIDTH if self.width == "auto" else self.width
+            encoder = ImageEncoder(
+                size=one.size, channels=one.channels, first=self.first, width=width, dropout=self.dropout
+            )
         return BagEncoder(encoder) if isinstance(preparation, BagPreparation) else encoder
 
     def _fit(self, cells: Sequence[object]) -> ImagePreparation:
+        if self.pretrained is not None:
+            return fit_pretrained(
+                self.pretrained, cells, crop=self.crop, flip=self.flip, zoom=self.zoom, jitter=self.jitter
+            )
         shapes = np.array(readable(spread(cells, SIZES_SAMPLED), media.image_size))
         size = capped(np.median(shapes[:, :2], axis=0)) if self.size == "auto" else self.size
         channels: Literal[1, 3] = (3 if shapes[:, 2].max() > 1 else 1) if self.channels == "auto" else self.channels
@@ -148,22 +152,6 @@ def _of_one(preparation: Preparation) -> ImagePreparation:
     one = preparation.part if isinstance(preparation, BagPreparation) else preparation
     assert isinstance(one, ImagePreparation)
     return one
-
-
-def resized(picture: UInt8[np.ndarray, "H W C"], *, size: tuple[int, int], channels: int) -> UInt8[np.ndarray, "h w c"]:
-    """A picture of another size (bilinear, antialiased) and grey (ITU-R 601 luma) or colour.
-
-    >>> resized(np.zeros((8, 8, 3), dtype=np.uint8), size=(4, 6), channels=1).shape
-    (4, 6, 1)
-    """
-    from PIL import Image as Pillow
-
-    same_channels = picture.shape[2] == channels
-    if picture.shape[:2] == size and same_channels:
-        return picture
-    pillow = Pillow.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
-    pillow = pillow if same_channels else pillow.convert("L" if channels == 1 else "RGB")
-    return np.array(pillow.resize(size[::-1], Pillow.Resampling.BILINEAR)).reshape(*size, channels)
 
 
 def capped(size: Float[np.ndarray, "2"]) -> tuple[int, int]:

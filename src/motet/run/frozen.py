@@ -1,0 +1,76 @@
+"""Frozen encoders read every cell once, before the training: epochs go on from what they made of it."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from motet.data import ItemsBuilder, KeptArrays, StoredColumn, name_of
+from motet.inputs.base import Preparation
+from motet.inputs.pretrained import KnownStates, PretrainedEncoder
+from motet.model import Network
+from motet.model.share import lender
+from motet.run.prepare import Prepared
+from motet.training import Progress, pick_device
+
+KEPT_AT_ONCE = 2048
+MOST_BYTES = 4 << 30
+"""Of states in memory. Where there are more, the encoder reads the cells of every batch instead."""
+
+
+def with_known_states(prepared: Prepared, network: Network, *, progress: Progress) -> Prepared:
+    """The same rows, the cells of frozen encoders replaced by their states, bit for bit what the encoder makes of them.
+
+    States are kept in the cache folder under the content of the cell, the preparation, and the weights. Inputs that
+    vary in training are left as they are, and so are those whose items are read again for each batch.
+    """
+    columns = dict(prepared.dataset.store.columns)
+    for name, (_, preparation) in prepared.fitted.inputs.items():
+        encoder = lender(network.encoders[name].encoder)
+        if isinstance(encoder, PretrainedEncoder) and encoder.frozen and not preparation.varies:
+            device = pick_device(prepared.fitted.experiment.training.device)
+            columns[name] = _known(name, columns[name], encoder.to(device), preparation, progress)
+    store = replace(prepared.dataset.store, columns=columns)
+    return replace(prepared, dataset=prepared.dataset.of(store))
+
+
+def _known(
+    name: str, column: StoredColumn, encoder: PretrainedEncoder, preparation: Preparation, progress: Progress
+) -> StoredColumn:
+    """The column with states for items; as it was where it has none in memory, or states were too many."""
+    if column.items is None:
+        return column
+    items = column.items.take(np.arange(len(column.items)))
+    names = list(map(name_of, items))
+    kept = KeptArrays(_maker(encoder, preparation))
+    states = kept.find(names)
+    fresh: dict[str, np.ndarray] = {}
+    words = bool(getattr(preparation, "words", False)) and encoder.output == "tokens"
+    for place, (one, item) in enumerate(zip(names, items, strict=True)):
+        if one not in states:
+            states[one] = fresh[one] = encoder.known(preparation.batch([item]), words=words)
+        if len(fresh) == KEPT_AT_ONCE or place == len(items) - 1:
+            kept.keep(fresh)
+            fresh = {}
+        progress.stage(f"encoding {name}", place + 1, len(items))
+    builder = ItemsBuilder(MOST_BYTES)
+    for one in names:
+        builder.add(states[one])
+    found = builder.items()
+    if found is None:
+        progress.say(f"{name}: too many states to keep in memory; each batch is encoded anew")
+        return column
+    cells = replace(column.cells, column=replace(column.cells.column, reader=KnownStates(words=words)))
+    return replace(column, cells=cells, items=found)
+
+
+def _maker(encoder: PretrainedEncoder, preparation: Preparation) -> str:
+    """What a state depends on beside the content of its cell: weights, what of them is read, and preparation."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in (type(preparation).__qualname__, preparation.model_dump_json(), encoder.output, torch.__version__):
+        digest.update(f"{text}\x1f".encode())
+    for name, value in encoder.backbone.state_dict().items():
+        digest.update(f"{name}\x1f{value.dtype}{tuple(value.shape)}\x1f".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
