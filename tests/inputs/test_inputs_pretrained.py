@@ -1,11 +1,13 @@
 """Pretrained models of text: every family says what it says when it is called by hand, frozen or trained."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 pytest.importorskip("transformers", reason="the extra `pretrained` is not installed")
@@ -229,6 +231,45 @@ def test_known_states_train_the_same_model_bit_for_bit(
         motet.fit(experiment(folder, output=output), out=tmp_path / "read")
     weights = [(tmp_path / run / "bundle" / "weights.safetensors").read_bytes() for run in ("first", "again", "read")]
     assert weights[0] == weights[1] == weights[2]
+
+
+@pytest.mark.parametrize("tune", ["frozen", "gradual", "lora"])
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(
+    tune: str, folders: dict[str, tuple[Path, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = experiment(folders["bert"][0], tune=tune, layer_decay=0.8)
+    whole = motet.fit(document, out=tmp_path / "whole").folder
+    monkeypatch.setattr("motet.training.loop.LONGEST_GAP", -1.0)
+    stopped = motet.fit(document, out=tmp_path / "stopped").folder
+    newest, former = sorted((stopped / "checkpoints").iterdir(), reverse=True)
+    shutil.rmtree(newest)
+    shutil.rmtree(stopped / "bundle")
+    (stopped / "report.json").unlink()
+    assert 0 < int(former.name[5:14]) < int(newest.name[5:14])
+    motet.fit(document, out=stopped, resume=True)
+    weights = [(one / "bundle" / "weights.safetensors").read_bytes() for one in (whole, stopped)]
+    assert weights[0] == weights[1]
+    assert (whole / "report.json").exists()
+
+
+@pytest.mark.parametrize("tune", ["frozen", "lora"])
+def test_a_checkpoint_leaves_out_what_training_does_not_change(
+    tune: str, folders: dict[str, tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(folders["bert"][0], tmp_path / "model")
+    run = motet.fit(experiment(folder, tune=tune), out=tmp_path / "run").folder
+    (newest, *_) = sorted((run / "checkpoints").iterdir(), reverse=True)
+    for file in ("weights", "best", "average"):
+        names = load_file(newest / f"{file}.safetensors").keys()
+        assert names
+        assert all("backbone" not in name or "lora_" in name for name in names)
+    assert any("backbone" in name for name in load_file(run / "bundle" / "weights.safetensors"))
+    save_other = load_file(folder / "model.safetensors")
+    first = next(iter(save_other))
+    save_file({**save_other, first: save_other[first] + 1}, folder / "model.safetensors", metadata={"format": "pt"})
+    (run / "report.json").unlink()
+    with pytest.raises(SpecError, match="the pretrained weights are not those this run began with"):
+        motet.fit(experiment(folder, tune=tune), out=run, resume=True)
 
 
 def test_a_bundle_needs_the_folder_no_more(folders: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:

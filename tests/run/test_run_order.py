@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import motet
 from motet.core.errors import DataError, SpecError
-from motet.run.order import order_of, row_groups
+from motet.run.order import check_order, order_of, row_groups
 from motet.run.prepare import build, prepare
 from motet.spec import load
 from motet.training import Quiet
@@ -148,3 +148,26 @@ def test_the_group_may_be_an_input_too(tmp_path: Path) -> None:
     inputs = document()["inputs"] | {"query": {"kind": "category", "width": 4}}
     run = motet.fit(document(inputs=inputs, training={"epochs": 1, "batch_size": 32}), out=tmp_path / "run")
     assert run.report["rel"]["ndcg"].value is not None
+
+
+def test_rows_of_like_length_meet_where_they_are_asked_to() -> None:
+    chance = np.random.default_rng(0)
+    texts = [{"note": "word " * int(chance.geometric(0.1)), "x": float(chance.normal())} for _ in range(400)]
+    padded = {}
+    for grouped in (False, True):
+        asked = {
+            "data": {"train": texts, "valid": 0.2},
+            "inputs": {"note": {"kind": "text", "vocabulary": 300, "width": 4}},
+            "tasks": {"x": "regression"},
+            "training": {"epochs": 1, "batch_size": 16, "group_lengths": grouped},
+        }
+        prepared = prepare(load(asked), base=Path(), progress=Quiet())
+        order = order_of(prepared, build(prepared.fitted))
+        masks = [prepared.dataset.batch(rows, epoch=0).inputs["note"].values["mask"] for rows in order.batches(0)]
+        padded[grouped] = sum(int((~mask).sum()) for mask in masks) / sum(mask.numel() for mask in masks)
+    assert padded[True] < 0.15 < 0.5 < padded[False]
+    both = document(training=document()["training"] | {"group_lengths": True})
+    refused = prepare(load(both), base=Path(), progress=Quiet())
+    network = build(refused.fitted)
+    with pytest.raises(SpecError, match=r"training\.group_lengths: tasks\.rel says which rows meet in a batch"):
+        check_order(refused, network)

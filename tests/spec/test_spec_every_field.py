@@ -752,6 +752,7 @@ TRAINING = {
     "epochs": Change(2),
     "minutes": Change(1e-9, LONG),
     "batch_size": Change(5),
+    "group_lengths": Change(True, rest={"inputs": {"note": {"kind": "text", **SMALL_TEXT}, "age": "number"}}),
     "optimizer": Change("sgd"),
     "learning_rate": Change(0.03),
     "schedule": Change("linear"),

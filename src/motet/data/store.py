@@ -39,6 +39,15 @@ class StoredColumn:
         """What turns cells into items and items into tensors."""
         return self.cells.column.reader
 
+    @property
+    def lengths(self) -> Int64[np.ndarray, "rows"] | None:
+        """How long each row's item is, 0 where there is none; None where all are as long, or items are not kept."""
+        if self.items is None or self.items.block is not None or not self.items.shapes.shape[1]:
+            return None
+        lengths = np.zeros(len(self.present), dtype=np.int64)
+        lengths[self.present] = self.items.shapes[:, 0]
+        return lengths
+
     def take(self, places: Int64[np.ndarray, "n"], rows: Int64[np.ndarray, "n"]) -> list[np.ndarray]:
         """The items at these places of the store, all of which are present; `rows` are their table rows."""
         if self.items is not None:

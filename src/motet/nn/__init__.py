@@ -9,6 +9,7 @@ from motet.nn.decoder import Decoder, DecoderState
 from motet.nn.dropout import Dropout, salt_dropouts
 from motet.nn.frames import FrameBlock, FrameConv
 from motet.nn.generate import Greedy, Sampling, generate
+from motet.nn.given import Given, fingerprint, given_state, learned_state, load_learned
 from motet.nn.keyed import bernoulli, current_row_keys, keys_of, row_keys, uniform
 from motet.nn.mlp import MLP
 from motet.nn.paced import Paced
@@ -25,6 +26,7 @@ __all__ = [
     "Dropout",
     "FrameBlock",
     "FrameConv",
+    "Given",
     "Greedy",
     "Paced",
     "ResidualBlock",
@@ -38,10 +40,14 @@ __all__ = [
     "ctc_loss",
     "ctc_prefix_search",
     "current_row_keys",
+    "fingerprint",
     "generate",
+    "given_state",
     "group_norm",
     "hide",
     "keys_of",
+    "learned_state",
+    "load_learned",
     "masked_mean",
     "row_keys",
     "salt_dropouts",

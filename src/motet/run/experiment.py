@@ -16,6 +16,7 @@ from motet.core.together import Together
 from motet.core.version import __version__
 from motet.data import Loader
 from motet.model import Network, collect
+from motet.nn import fingerprint, given_state
 from motet.run.evaluate import evaluate_run, write_report
 from motet.run.frozen import with_known_states
 from motet.run.judge import batches_of, calibrate, check_finite, priors, start_from_priors, validator
@@ -124,6 +125,7 @@ def train(
     network.junction.watch.every = int(prepared.fitted.experiment.balance.watch)
     first = together.rank == 0
     fitted, spec = prepared.fitted, prepared.fitted.experiment.training
+    given = fingerprint(given_state(network))
     trained = learner(network, spec, together)
     order = order_of(prepared, network, rank=together.rank, count=together.count)
     baseline = priors(prepared)
@@ -148,6 +150,7 @@ def train(
             progress=progress,
             watch=watch,
             data=fitted.table.content_hash,
+            given=given,
         )
         resumed = resume and loop.restore()
         with RunLog(out / LOG, keep_bytes=loop.position.log_bytes) if first else NoLog() as log:

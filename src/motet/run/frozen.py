@@ -11,6 +11,7 @@ from motet.inputs.base import Preparation
 from motet.inputs.pretrained import KnownStates, PretrainedEncoder
 from motet.model import Network
 from motet.model.share import lender
+from motet.nn import fingerprint
 from motet.run.prepare import Prepared
 from motet.training import Progress, pick_device
 
@@ -66,11 +67,9 @@ def _known(
 
 
 def _maker(encoder: PretrainedEncoder, preparation: Preparation) -> str:
-    """What a state depends on beside the content of its cell: weights, what of them is read, and preparation."""
-    digest = hashlib.blake2b(digest_size=16)
-    for text in (type(preparation).__qualname__, preparation.model_dump_json(), encoder.output, torch.__version__):
-        digest.update(f"{text}\x1f".encode())
-    for name, value in encoder.backbone.state_dict().items():
-        digest.update(f"{name}\x1f{value.dtype}{tuple(value.shape)}\x1f".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    """What a state depends on beside the content of its cell: preparation, weights, what is read of them, and device."""
+    weights = encoder.backbone.state_dict()
+    device = next(iter(weights.values())).device.type
+    kind, fields = type(preparation).__qualname__, preparation.model_dump_json()
+    texts = (kind, fields, encoder.output, fingerprint(weights), torch.__version__, device)
+    return hashlib.blake2b("\x1f".join(texts).encode(), digest_size=16).hexdigest()

@@ -27,6 +27,7 @@ def order_of(prepared: Prepared, network: Network, *, rank: int = 0, count: int 
         seed=spec.seed,
         weights=row_weights(prepared, network),
         groups=row_groups(prepared),
+        lengths=row_lengths(prepared) if spec.group_lengths else None,
         rank=rank,
         count=count,
     )
@@ -41,6 +42,8 @@ def check_order(prepared: Prepared, network: Network) -> None:
         raise SpecError(
             f"{field}: rows are drawn one by one, but tasks.{task} learns from rows that meet in a batch; leave it out"
         )
+    if task is not None and prepared.fitted.experiment.training.group_lengths:
+        raise SpecError(f"training.group_lengths: tasks.{task} says which rows meet in a batch; leave it out")
     if _BY_INPUTS in wanted and _BY_CLASS in wanted:
         raise SpecError(
             f"{_BY_CLASS}: rows are drawn by their classes, and by {_BY_INPUTS} ("
@@ -96,6 +99,21 @@ def row_groups(prepared: Prepared) -> Int64[np.ndarray, "rows"] | None:
     alone = groups < 0
     groups[alone] = len(number) + np.arange(alone.sum())
     return groups
+
+
+def row_lengths(prepared: Prepared) -> Int64[np.ndarray, "rows columns"] | None:
+    """How long each training row is in the inputs that are of unequal length, the one with the most to pad first.
+
+    0 where a row has no such input; None where there is none whose lengths are known, as of those that are read again
+    for each batch.
+    """
+    store, rows = prepared.dataset.store, prepared.fitted.splits.train
+    places = store.places(rows)
+    lengths = [store.columns[name].lengths for name in sorted(prepared.fitted.inputs)]
+    found = [one[places] for one in lengths if one is not None]
+    if not found or not len(places):
+        return None
+    return np.stack(sorted(found, key=lambda one: one.mean() - one.max()), axis=1)
 
 
 def _batched(tasks: Mapping[str, TaskSpec]) -> str | None:

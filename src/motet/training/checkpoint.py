@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from motet.artifact.folder import read_folder, write_folder
 from motet.balance.relations import Sums
-from motet.core.errors import BundleError
+from motet.core.errors import BundleError, SpecError
+from motet.nn import learned_state, load_learned
 from motet.training.sharding import parts, whole
 
 KEPT = 2
@@ -24,6 +25,7 @@ class Position:
     """Where training stands.
 
     `batch` counts the batches of this epoch already used up; `compared_at` is where the gradients in `relations` were.
+    `data` and `given` identify the rows and the weights that training does not change.
     """
 
     epoch: int = 0
@@ -36,6 +38,7 @@ class Position:
     seconds: float = 0.0
     done: bool = False
     data: str = ""
+    given: str = ""
     idle_steps: int = 0
     log_bytes: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
@@ -44,6 +47,16 @@ class Position:
     compared_at: str = ""
     relations: Sums = field(default_factory=dict)
     epoch_relations: Sums = field(default_factory=dict)
+
+    def check_continued_by(self, other: "Position") -> None:
+        """Raises `SpecError` where `other` is of a run with other rows, or other given weights."""
+        if other.data != self.data:
+            raise SpecError("the table has changed since this run began; train on it in another folder")
+        if other.given != self.given:
+            raise SpecError(
+                "the pretrained weights are not those this run began with; put back the model that was there, or train "
+                "in another folder"
+            )
 
 
 Tensors = Mapping[str, Tensor]
@@ -79,11 +92,14 @@ class CheckpointFolder:
         average: Tensors,
         best: Tensors,
     ) -> None:
-        """Write a checkpoint; the former ones stay until it is whole on the disk. `average` and `best` may be empty."""
+        """Write a checkpoint; the former ones stay until it is whole on the disk. `average` and `best` may be empty.
+
+        What the network is given and training does not change is left out.
+        """
         from safetensors.torch import save
 
         tensors, plain = _split_optimizer(optimizer.state_dict())
-        always = {"weights": network.state_dict(), "optimizer": tensors, "random": _random_state()}
+        always = {"weights": learned_state(network), "optimizer": tensors, "random": _random_state()}
         kept = {name: one for name, one in (("average", average), ("best", best)) if one}
         found = {name: whole(one, keep=self.writes) for name, one in (always | kept).items()}
         if not self.writes:
@@ -105,7 +121,7 @@ class CheckpointFolder:
         if files is None:
             return None
         state = json.loads(files["state.json"])
-        network.load_state_dict(parts(load(files["weights.safetensors"]), network.state_dict()))
+        load_learned(network, parts(load(files["weights.safetensors"]), network.state_dict()))
         tensors = load(files["optimizer.safetensors"])
         tensors = parts(tensors, _learned(optimizer, tensors))
         optimizer.load_state_dict(_join_optimizer(tensors, state["optimizer"]))

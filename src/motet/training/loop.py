@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from motet.balance.relations import Relations
-from motet.core.errors import Diverged, SpecError
+from motet.core.errors import Diverged
 from motet.core.flow import Batch
 from motet.model.network import Network
+from motet.nn import learned_state, load_learned
 from motet.training.average import WeightAverage
 from motet.training.checkpoint import CheckpointFolder, Position
 from motet.training.interrupt import Interrupted, stop_asked
@@ -35,7 +36,8 @@ class Loop:
 
     `priorities` say how much each task matters when a fraction of training lies behind.
     `batches(epoch, position)` yields the batches of an epoch from a position on; `validate` scores the held-out rows,
-    or is None, and then the last weights are the best. `data` identifies the rows, so that a resume can tell others.
+    or is None, and then the last weights are the best. `data` identifies the rows, `given` the weights that training
+    leaves as they are, so that a resume can tell others.
     """
 
     def __init__(
@@ -52,12 +54,13 @@ class Loop:
         progress: Progress,
         watch: Callable[[int, Mapping[str, float]], None] = lambda step, curves: None,
         data: str = "",
+        given: str = "",
     ) -> None:
         self.network, self.optimizer, self.spec = network, optimizer, spec
         self.batches, self.batches_per_epoch = batches, batches_per_epoch
         self.priorities, self.validate = priorities, validate
         self.checkpoints, self.progress, self.watch = checkpoints, progress, watch
-        self.position = Position(data=data, compared_at=network.junction.watch.at)
+        self.position = Position(data=data, given=given, compared_at=network.junction.watch.at)
         self.average = WeightAverage(network, decay=spec.average)
         self.best: Mapping[str, Tensor] = {}
         self.device = next(network.parameters()).device
@@ -69,15 +72,14 @@ class Loop:
         self._save_cost = 0.0
 
     def restore(self) -> bool:
-        """Go back to the newest checkpoint; False where there is none yet, `SpecError` when it is of other rows.
+        """Go back to the newest checkpoint; False where there is none yet, `SpecError` when it is of other data.
 
         Relations of gradients that were compared at another place are left behind: means are of one kind.
         """
         found = self.checkpoints.load(self.network, self.optimizer)
         if found is None:
             return False
-        if found.position.data != self.position.data:
-            raise SpecError("the table has changed since this run began; train on it in another folder")
+        found.position.check_continued_by(self.position)
         if found.position.compared_at != self.position.compared_at:
             found.position.compared_at = self.position.compared_at
             found.position.relations, found.position.epoch_relations = {}, {}
@@ -91,7 +93,7 @@ class Loop:
         with stop_asked() as stop:
             while not self.position.done:
                 self._epoch(log, stop)
-        self.network.load_state_dict(self.best)
+        load_learned(self.network, self.best)
         self.progress.say(self._ending())
 
     def _ending(self) -> str:
@@ -196,13 +198,11 @@ class Loop:
             self.watch(position.step, curves)
         cosines = Relations(position.epoch_relations).cosines()
         log.write(line | ({"cosines": cosines} if cosines else {}))
-        position.epoch += 1
-        position.batch = 0
+        position.epoch, position.batch = position.epoch + 1, 0
         position.loss_sums, position.loss_counts, position.epoch_relations = {}, {}, {}
         self.progress.epoch(epoch=position.epoch, epochs=int(self.spec.epochs), text=text)
-        patience = self.spec.patience
-        out_of_patience = patience is not None and position.stale_epochs >= int(patience)
-        position.done = position.epoch >= int(self.spec.epochs) or out_of_patience or self._out_of_time()
+        patient = self.spec.patience is None or position.stale_epochs < int(self.spec.patience)
+        position.done = position.epoch >= int(self.spec.epochs) or not patient or self._out_of_time()
 
     def _judge(self, validation: Validation | None) -> None:
         """Keep the weights if they are the best so far; the last ones where nothing is validated.
@@ -215,7 +215,7 @@ class Loop:
         position.stale_epochs = 0 if gained else position.stale_epochs + 1
         if gained or gain == position.best_gain:
             position.best_gain, position.best_epoch = gain, position.epoch + 1
-            self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+            self.best = {name: tensor.detach().clone() for name, tensor in learned_state(self.network).items()}
 
     def _checkpoint_is_due(self) -> bool:
         """At most 2 % of the time goes into checkpoints, and at most `LONGEST_GAP` seconds lie between two.

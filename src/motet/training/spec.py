@@ -24,6 +24,10 @@ class TrainingSpec(Frozen):
     batch_size: Count | Auto = Field(
         default="auto", description="Rows per forward pass; auto: 32 to 256 by the number of rows."
     )
+    group_lengths: bool = Field(
+        default=False,
+        description="Rows of like length meet in a batch, so that less is padded; chance has a little less say.",
+    )
     optimizer: Literal["adamw", "adam", "sgd"] = Field(default="adamw", description="sgd has momentum 0.9.")
     learning_rate: Positive | Auto = Field(
         default="auto", description="The peak; auto: 0.002 for Adam and AdamW, 0.05 for sgd."

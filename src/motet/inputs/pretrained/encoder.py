@@ -13,7 +13,8 @@ from motet.core.errors import SpecError
 from motet.core.flow import Tokens
 from motet.inputs.base import Encoder
 from motet.inputs.pretrained.backbone import Backbone, Read
-from motet.nn import Dropout, Paced, masked_mean
+from motet.inputs.pretrained.lora import OF_LORA
+from motet.nn import Dropout, Given, Paced, masked_mean
 
 Output = Literal["tokens", "mean", "sentence", "pooler"]
 STATES = "states"
@@ -25,7 +26,7 @@ OPENED_AFTER = 0.5
 """The part of training after which a gradually opened backbone is open as a whole."""
 
 
-class PretrainedEncoder(Encoder, Paced):
+class PretrainedEncoder(Encoder, Paced, Given):
     """What `output` makes of a backbone's states, dropout, and a projection where `width` is another than theirs.
 
     tokens: every state; mean: their mean over the mask; sentence: that mean divided by its length (Reimers & Gurevych,
@@ -78,6 +79,11 @@ class PretrainedEncoder(Encoder, Paced):
             depths = self._depths()
             for parameter in self.backbone.parameters():
                 yield parameter, self.layer_decay ** depths[id(parameter)]
+
+    def given(self) -> Iterator[str]:
+        """The backbone's state as it came, but for what `tune` lets learn: that of a model that is tuned is not."""
+        if self.tune in ("frozen", "lora"):
+            yield from (f"backbone.{name}" for name in self.backbone.state_dict() if OF_LORA not in name)
 
     def train(self, mode: bool = True) -> Self:
         """As any module, but for the backbone."""
