@@ -67,7 +67,7 @@ def _known(
 
 
 def _maker(encoder: PretrainedEncoder, preparation: Preparation) -> str:
-    """What a state depends on beside the content of its cell: preparation, weights, what is read of them, and device."""
+    """What a state depends on beside its cell's content: preparation, weights, what is read of them, and device."""
     weights = encoder.backbone.state_dict()
     device = next(iter(weights.values())).device.type
     kind, fields = type(preparation).__qualname__, preparation.model_dump_json()

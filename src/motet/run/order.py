@@ -113,7 +113,8 @@ def row_lengths(prepared: Prepared) -> Int64[np.ndarray, "rows columns"] | None:
     found = [one[places] for one in lengths if one is not None]
     if not found or not len(places):
         return None
-    return np.stack(sorted(found, key=lambda one: one.mean() - one.max()), axis=1)
+    to_pad = [float(one.max() - one.mean()) for one in found]
+    return np.stack([found[place] for place in np.argsort(to_pad, kind="stable")[::-1]], axis=1)
 
 
 def _batched(tasks: Mapping[str, TaskSpec]) -> str | None:
