@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from motet import inputs
-from motet.core.flow import Column
+from motet.core.flow import Column, Place
 from motet.data import Dataset, Loader, Order, Store, present_cells, read_cells, read_table
 
 BATCH_SIZE = 32
@@ -58,7 +58,7 @@ def read_store(folder: Path) -> Store:
     specs = {"photo": inputs.Image(), "sound": inputs.Audio()}
     columns = {}
     for name, spec in specs.items():
-        cells = list(present_cells(table, (name,), rows, media=True))
+        cells = list(present_cells(table, Place((name,), media=True), rows))
         columns[name] = Column((name,), spec.fit(cells), media=True)
     return read_cells(table, rows, columns, keep_bytes=0, remember=False)
 

@@ -17,7 +17,7 @@ from motet.core.errors import SpecError
 from motet.core.flow import Cells
 from motet.spec import load
 from motet.tasks import Binary, Multiclass, Multilabel
-from motet.tasks.imbalance import balanced, binary_cross_entropy, cross_entropy, weights_at, weights_of
+from motet.tasks.imbalance import binary_cross_entropy, by_rarity, cross_entropy, weights_at, weights_of
 from motet.testing import check_task
 from motet.testing.examples import task_labels
 
@@ -120,13 +120,22 @@ def test_parts_of_any_shape_are_judged_alike() -> None:
 @settings(deadline=None)
 def test_balanced_weights_are_those_of_scikit_learn(labels: list[int]) -> None:
     counts = np.bincount(labels, minlength=5)
-    found = np.array(balanced(counts.tolist()))
+    found = np.array(by_rarity("balanced", counts.tolist()))
     there = counts > 0
     np.testing.assert_allclose(
         found[there], compute_class_weight("balanced", classes=np.flatnonzero(there), y=np.array(labels))
     )
     assert found[~there].tolist() == [1.0] * int((~there).sum())
     assert found[labels].mean() == pytest.approx(1.0)  # over the training rows
+
+
+def test_root_weights_are_the_roots_of_balanced_ones_and_of_mean_1() -> None:
+    counts = [9, 0, 1, 4]
+    found = np.array(by_rarity("root", counts))
+    np.testing.assert_allclose(found, np.array([14 / (3 * 6), 1, 14 / (1 * 6), 14 / (2 * 6)]))
+    assert np.average(found, weights=counts) == pytest.approx(1.0)
+    three, one = Binary(class_weights="root").fit(["no"] * 9 + ["yes"]).weights or (0, 0)
+    assert one / three == pytest.approx(3.0)
 
 
 def test_weights_of_labels_by_their_text() -> None:

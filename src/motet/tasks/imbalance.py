@@ -23,12 +23,13 @@ def _by_text(given: Any) -> Any:
 
 
 ClassWeights = Annotated[
-    Annotated[Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None, BeforeValidator(_by_text)],
+    Annotated[Literal["balanced", "root"] | dict[str, Annotated[float, Field(gt=0)]] | None, BeforeValidator(_by_text)],
     Field(
         description="How much a label counts in the loss: numbers by label, 1 for one that is not named; balanced: in "
-        "inverse proportion to how often it occurs."
+        "inverse proportion to how often it occurs; root: to the square root of that, which is milder."
     ),
 ]
+_POWERS = {"balanced": 1.0, "root": 0.5}
 Focal = Annotated[
     float,
     Field(
@@ -47,26 +48,26 @@ Smoothing = Annotated[
 def weights_of(given: ClassWeights, counts: Mapping[Label, int]) -> tuple[float, ...] | None:
     """The weight of each label of these counts, in their order; None where all weigh 1.
 
-    Balanced they are `n / (C n_c)`, n labels of which n_c are c, so that their mean over the n labels is 1. Raises
-    `SpecError` for a label that does not occur.
+    Balanced they are `n / (C n_c)`, n labels of which n_c are c, so that their mean over the n labels is 1; root, so
+    that it is 1 too, `n / (n_c^(1/2) sum_k n_k^(1/2))`. Raises `SpecError` for a label that does not occur.
 
     >>> weights_of({"yes": 5.0}, {"no": 3, "yes": 1}), weights_of("balanced", {"a": 1, "b": 1, "c": 4})
     ((1.0, 5.0), (2.0, 2.0, 0.5))
     """
     if given is None:
         return None
-    if given == "balanced":
-        return balanced(list(counts.values()))
-    assert isinstance(given, dict)
+    if isinstance(given, str):
+        return by_rarity(given, list(counts.values()))
     texts = [text_of(label) for label in counts]
     found = {_meant(name, texts): weight for name, weight in given.items()}
     return tuple(found.get(text, 1.0) for text in texts)
 
 
-def balanced(counts: Sequence[int]) -> tuple[float, ...]:
-    """`n / (C n_c)` for each class; a class that never occurs weighs 1, and is none of the C."""
-    present = sum(count > 0 for count in counts)
-    return tuple(sum(counts) / (present * count) if count else 1.0 for count in counts)
+def by_rarity(how: str, counts: Sequence[int]) -> tuple[float, ...]:
+    """The weight of each class of these counts, balanced or root; a class that never occurs weighs 1."""
+    power = _POWERS[how]
+    whole = sum(counts) / sum(count ** (1 - power) for count in counts if count)
+    return tuple(whole / count**power if count else 1.0 for count in counts)
 
 
 def weights_at(weights: Sequence[float], label: np.ndarray) -> Tensor:

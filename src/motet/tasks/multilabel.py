@@ -16,7 +16,7 @@ from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec, Metric
 from motet.tasks.heads import LinearHead
-from motet.tasks.imbalance import ClassWeights, Focal, Smoothing, balanced, binary_cross_entropy, weights_of
+from motet.tasks.imbalance import ClassWeights, Focal, Smoothing, binary_cross_entropy, by_rarity, weights_of
 from motet.tasks.labels import Label, first_text, natural_order
 from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, f1_scores, mean_that_exists, metric
@@ -172,8 +172,8 @@ class Multilabel(RowTask):
     def _codec(self, counts: Mapping[Label, int], num_rows: int, *, indicators: bool) -> MultilabelCodec:
         """The codec of labels that so many of the rows have."""
         weights: tuple[tuple[float, ...], ...] | None = None
-        if self.class_weights == "balanced":
-            weights = tuple(balanced([num_rows - count, count]) for count in counts.values())
+        if isinstance(self.class_weights, str):
+            weights = tuple(by_rarity(self.class_weights, [num_rows - one, one]) for one in counts.values())
         elif self.class_weights is not None:
             weights = tuple((1.0, weight) for weight in weights_of(self.class_weights, counts) or ())
         return MultilabelCodec(labels=tuple(counts), separator=self.separator, indicators=indicators, weights=weights)

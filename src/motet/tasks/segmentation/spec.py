@@ -3,7 +3,6 @@
 Shapes: B rows, H, W of the prepared picture, C classes.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
@@ -21,7 +20,6 @@ from motet.tasks.base import Codec
 from motet.tasks.dense import DenseHead, DenseTask, planes
 from motet.tasks.framed import framing_of
 from motet.tasks.imbalance import ClassWeights, weights_of
-from motet.tasks.labels import Label
 from motet.tasks.losses import labelled_loss
 from motet.tasks.part import Source
 from motet.tasks.segmentation.codec import NOTHING, SegmentationCodec, classes_of
@@ -55,11 +53,7 @@ class Segmentation(DenseTask):
     ignore: tuple[int, ...] = Field(
         default=(), description="Class numbers that are no label, e.g. [255]: such pixels neither teach nor count."
     )
-    class_weights: ClassWeights | Literal["root"] = Field(
-        default=None,
-        description="How much a pixel counts in the loss: numbers by class, 1 for one that is not named; balanced: in "
-        "inverse proportion to how often its class occurs; root: to the square root of that, which is milder.",
-    )
+    class_weights: ClassWeights = None
 
     def fit(self, cells: Iterable[object], readers: Mapping[str, Reader]) -> SegmentationCodec:
         """The classes of all training masks, unless they are given; `DataError` where there are not two.
@@ -82,7 +76,7 @@ class Segmentation(DenseTask):
             names=tuple(called.values()),
             ignore=self.ignore,
             closed=self.classes is not None,
-            weights=self._weights({name: counts[value] for value, name in called.items()}),
+            weights=weights_of(self.class_weights, {name: counts[value] for value, name in called.items()}),
         )
 
     def restore(self, state: dict[str, Any]) -> SegmentationCodec:
@@ -119,13 +113,6 @@ class Segmentation(DenseTask):
             if enough and counts:
                 break
         return counts
-
-    def _weights(self, counts: Mapping[Label, int]) -> tuple[float, ...] | None:
-        if self.class_weights != "root":
-            return weights_of(self.class_weights, counts)
-        roots = {name: math.sqrt(count) for name, count in counts.items()}
-        whole = sum(counts.values()) / sum(roots.values())
-        return tuple(whole / root if root else 1.0 for root in roots.values())
 
 
 def cross_entropy_of(
