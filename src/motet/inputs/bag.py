@@ -41,6 +41,11 @@ class BagPreparation(Preparation):
         """Whether the parts do."""
         return self.part.varies
 
+    @property
+    def variations(self) -> Mapping[str, object]:
+        """Those of the parts."""
+        return self.part.variations
+
     def read(self, cell: object) -> np.ndarray:
         """`[n, *item]`: parts are sorted by their content, since a bag has no order; a cell that is one part is a bag
         of one. Errors: `CellError` with the `place` of the first bad part.

@@ -30,6 +30,11 @@ class Preparation(Frozen, ABC):
     def varies(self) -> bool:
         """Whether `augment` does anything; where it is False, nothing is drawn and `augment` is not called."""
 
+    @property
+    def variations(self) -> Mapping[str, object]:
+        """The fields of the Spec that make items vary, each with the value at which it would not."""
+        return {}
+
     @abstractmethod
     def read(self, cell: object) -> np.ndarray:
         """One present cell -> one array; raises `CellError` with the reason."""

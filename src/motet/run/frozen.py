@@ -1,13 +1,14 @@
 """Frozen encoders read every cell once, before the training: epochs go on from what they made of it."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from motet.data import ItemsBuilder, KeptArrays, StoredColumn, name_of
-from motet.inputs.base import Preparation
+from motet.inputs.base import InputSpec, Preparation
 from motet.inputs.pretrained import KnownStates, PretrainedEncoder
 from motet.model import Network
 from motet.model.share import lender
@@ -24,12 +25,16 @@ def with_known_states(prepared: Prepared, network: Network, *, progress: Progres
     """The same rows, the cells of frozen encoders replaced by their states, bit for bit what the encoder makes of them.
 
     States are kept in the cache folder under the content of the cell, the preparation, and the weights. Inputs that
-    vary in training are left as they are, and so are those whose items are read again for each batch.
+    vary in training are left as they are, which is said, and so are those whose items are read again for each batch.
     """
     columns = dict(prepared.dataset.store.columns)
-    for name, (_, preparation) in prepared.fitted.inputs.items():
+    for name, (spec, preparation) in prepared.fitted.inputs.items():
         encoder = lender(network.encoders[name].encoder)
-        if isinstance(encoder, PretrainedEncoder) and encoder.frozen and not preparation.varies:
+        if not isinstance(encoder, PretrainedEncoder) or not encoder.frozen:
+            continue
+        if preparation.varies:
+            progress.say(_why_not(name, spec, preparation))
+        else:
             device = pick_device(prepared.fitted.experiment.training.device)
             columns[name] = _known(name, columns[name], encoder.to(device), preparation, progress)
     store = replace(prepared.dataset.store, columns=columns)
@@ -64,6 +69,15 @@ def _known(
         return column
     cells = replace(column.cells, column=replace(column.cells.column, reader=KnownStates(words=words)))
     return replace(column, cells=cells, items=found)
+
+
+def _why_not(name: str, spec: InputSpec, preparation: Preparation) -> str:
+    """Why nothing is kept of what the encoder says of an input, and how it could be."""
+    still = ", ".join(f"{field}: {json.dumps(value)}" for field, value in preparation.variations.items())
+    return (
+        f"{name}: its {spec.shown_as}s vary in training ({', '.join(preparation.variations)}), so the frozen encoder "
+        f"reads them anew in every epoch; `{still}` would let what it says be kept"
+    )
 
 
 def _maker(encoder: PretrainedEncoder, preparation: Preparation) -> str:

@@ -1,6 +1,6 @@
 """Pictures of one size: decode, resize, and in training other views and lights. H, W, C of a picture; h, w resized."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,6 +29,12 @@ class ImagePreparation(Preparation):
     def varies(self) -> bool:
         """Whether pictures are seen in other views or lights in training."""
         return self.framing.varies or self.jitter > 0
+
+    @property
+    def variations(self) -> Mapping[str, object]:
+        """Those of the four that are not nothing."""
+        still = {"crop": 0, "flip": False, "zoom": 0, "jitter": 0}
+        return {name: value for name, value in still.items() if getattr(self, name) != value}
 
     @property
     def framing(self) -> media.Framing:

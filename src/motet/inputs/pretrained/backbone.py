@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from motet.inputs.pretrained.families import Modality
+from motet.inputs.pretrained.listening import listen, set_apart
 
 LAYERS = ("layer", "layers", "block", "stages")
 
@@ -23,20 +24,25 @@ class Read(NamedTuple):
 class Backbone(nn.Module):
     """A model of `transformers` behind one call.
 
-    Text is read from `ids` and `mask`, a picture from `pixels`, a sound from `samples` or `frames` and `mask`. Maps are
-    read cell by cell, row by row.
+    Text is read from `ids` and `mask`, a picture from `pixels`, a sound from `samples` and `mask` or from
+    `frames` and `length`. Maps are read cell by cell, row by row.
     """
 
     def __init__(self, model: nn.Module, modality: Modality) -> None:
         super().__init__()
         self.model, self.modality = model, modality
         self.width = _width(model)
+        if modality == "audio":
+            set_apart(model)
 
     def forward(self, values: Mapping[str, Tensor]) -> Read:
         """Prepared cells -> states."""
         if self.modality == "text":
             mask = values["mask"]
             found = self.model(input_ids=values["ids"], attention_mask=mask.long())
+            return Read(found.last_hidden_state, mask, _pooled(found))
+        if self.modality == "audio":
+            found, mask = listen(self.model, values)
             return Read(found.last_hidden_state, mask, _pooled(found))
         found = self.model(pixel_values=values["pixels"])
         states = found.last_hidden_state

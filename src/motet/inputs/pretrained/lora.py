@@ -6,6 +6,8 @@ from motet.core.errors import SpecError
 
 OF_LORA, BASE = "lora_", ".base_layer"
 """In the name of a parameter: one that was added, and one that lies beneath what was added."""
+NEVER_CALLED = {"wavlm": ("q_proj", "k_proj", "v_proj", "out_proj")}
+"""Linear layers whose weights the model reads without calling them: what stands beside those would never be heard."""
 
 
 def add_lora(model: nn.Module, *, rank: int) -> None:
@@ -20,7 +22,11 @@ def add_lora(model: nn.Module, *, rank: int) -> None:
     except ImportError:
         raise SpecError("encoder.tune: lora needs the library peft; install motet[pretrained]") from None
     kind = str(getattr(model.config, "model_type", ""))
-    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    linear = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and name.rpartition(".")[2] not in NEVER_CALLED.get(kind, ())
+    ]
     known = [name for name in linear if name.rpartition(".")[2] in KNOWN.get(kind, ())]
     mixing = [name for name, one in model.named_modules() if isinstance(one, nn.Conv2d) and one.groups == 1]
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=known or linear or mixing), model)

@@ -61,14 +61,14 @@ def built(family: Family, config: Mapping[str, Any]) -> nn.Module:
     """The model of a configuration, its weights drawn by chance; raises `SpecError` where it is no configuration."""
     kind = getattr(library(), family.name)
     try:
-        return _tower(kind(_configuration(config)))
+        return _tower(kind(configured(config)))
     except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:
         raise SpecError(f"encoder.model: {CONFIG} does not describe a {family.name} ({_line(error)})") from None
 
 
 def width_of(config: Mapping[str, Any]) -> int:
     """How wide the states of the last layer are."""
-    made = _configuration(config)
+    made = configured(config)
     sizes = getattr(made, "hidden_sizes", None)
     return int(sizes[-1] if sizes else made.hidden_size)
 
@@ -93,7 +93,7 @@ def load_weights(model: str, into: nn.Module) -> None:
     into.load_state_dict(own, strict=False)
 
 
-def _configuration(config: Mapping[str, Any]) -> Any:
+def configured(config: Mapping[str, Any]) -> Any:
     """The fields that are heeded, checked by the library; raises `SpecError` for one that is not as it should be."""
     from huggingface_hub.errors import StrictDataclassError
 
