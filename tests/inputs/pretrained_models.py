@@ -104,6 +104,67 @@ def save_image_model(family: str, folder: Path) -> tuple[Any, Any]:
     return model, made
 
 
+CONVOLUTIONS = {"conv_dim": [8, 8], "conv_kernel": [10, 4], "conv_stride": [5, 4], "num_feat_extract_layers": 2}
+SAMPLES = {**CONVOLUTIONS, "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, **SMALL}
+AUDIO: Mapping[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "audio-spectrogram-transformer": (
+        lambda: transformers.ASTModel(transformers.ASTConfig(max_length=48, num_mel_bins=32, **SMALL)),
+        lambda: transformers.ASTFeatureExtractor(max_length=48, num_mel_bins=32, mean=-3.0, std=2.0),
+    ),
+    "wav2vec2": (
+        lambda: transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**SAMPLES)),
+        lambda: transformers.Wav2Vec2FeatureExtractor(sampling_rate=8000),
+    ),
+    "wav2vec2 layer": (
+        lambda: transformers.Wav2Vec2Model(
+            transformers.Wav2Vec2Config(feat_extract_norm="layer", do_stable_layer_norm=True, conv_bias=True, **SAMPLES)
+        ),
+        lambda: transformers.Wav2Vec2FeatureExtractor(do_normalize=False),
+    ),
+    "hubert": (
+        lambda: transformers.HubertModel(transformers.HubertConfig(**SAMPLES)),
+        lambda: transformers.Wav2Vec2FeatureExtractor(),
+    ),
+    "wavlm": (
+        lambda: transformers.WavLMModel(transformers.WavLMConfig(**SAMPLES)),
+        lambda: transformers.Wav2Vec2FeatureExtractor(),
+    ),
+    "whisper": (
+        lambda: transformers.WhisperModel(
+            transformers.WhisperConfig(
+                vocab_size=40,
+                d_model=16,
+                encoder_layers=2,
+                decoder_layers=1,
+                encoder_attention_heads=2,
+                decoder_attention_heads=2,
+                encoder_ffn_dim=32,
+                decoder_ffn_dim=32,
+                num_mel_bins=16,
+                max_source_positions=50,
+                decoder_start_token_id=2,
+                **{name: IDS[name] for name in ("pad_token_id", "bos_token_id", "eos_token_id")},
+            )
+        ),
+        lambda: transformers.WhisperFeatureExtractor(feature_size=16, chunk_length=1),
+    ),
+}
+"""A model, and the extractor that stands beside it; `layer`: with the norm of larger models."""
+
+
+def save_audio_model(family: str, folder: Path) -> tuple[Any, Any]:
+    """A model of the family in this folder with its extractor; both are returned, the model's biases not all zero."""
+    torch.manual_seed(0)
+    make, extractor = AUDIO[family]
+    model, made = make().eval(), extractor()
+    for name, parameter in model.named_parameters():
+        if name.endswith(("bias", "norm.weight", "token", "position_embeddings")):
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(folder)
+    made.save_pretrained(folder)
+    return model, made
+
+
 def save_text_model(family: str, folder: Path) -> Any:
     """A model of the family in this folder, tokenizer and all; returned in evaluation mode."""
     torch.manual_seed(0)

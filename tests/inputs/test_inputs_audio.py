@@ -1,4 +1,4 @@
-"""Sound: everything fitted, lengths, and SpecAugment."""
+"""Sound: everything fitted, lengths, shifts, and SpecAugment."""
 
 import numpy as np
 import pytest
@@ -58,6 +58,45 @@ def test_specaugment_hides_runs_of_frames_and_bands_by_their_mean() -> None:
         assert np.array_equal(varied[frames], np.tile(np.array(preparation.mean, np.float32), (frames.sum(), 1)))
     assert 0.4 < most_frames / len(item) <= 0.6
     assert 0.4 < most_bands / 40 <= 0.6
+
+
+def test_a_shift_leaves_silence_where_the_sound_was_and_nothing_comes_round() -> None:
+    preparation = Audio(mask=0, shift=0.25).fit([(NOISE, 8000)])
+    item, mean = preparation.read((NOISE, 8000)), np.array(preparation.mean, np.float32)
+    most, seen = int(0.25 * len(item)), set()
+    for draw in range(200):
+        moved = preparation.augment(item, generator(draw))
+        (step,) = [
+            step
+            for step in range(-most, most + 1)
+            if all(
+                np.array_equal(moved[frame], item[frame - step] if 0 <= frame - step < len(item) else mean)
+                for frame in range(len(item))
+            )
+        ]
+        seen.add(step)
+    assert seen == set(range(-most, most + 1))
+
+
+def test_a_shift_comes_before_what_is_hidden() -> None:
+    """What is hidden by SpecAugment of a moved sound are runs of frames and bands of that sound."""
+    preparation = Audio(mask=0.3, shift=0.5).fit([(NOISE, 8000)])
+    assert preparation.variations == {"mask": 0, "shift": 0}
+    item, mean = preparation.read((NOISE, 8000)), np.array(preparation.mean, np.float32)
+    for draw in range(50):
+        moved = Audio(mask=0, shift=0.5).fit([(NOISE, 8000)]).augment(item, generator(draw))
+        hidden = preparation.augment(item, generator(draw)) != moved
+        silent = (moved == mean).all(axis=1)
+        frames, bands = hidden[~silent].all(axis=1), hidden[~silent].all(axis=0)
+        assert not hidden[silent].any()
+        assert np.array_equal(hidden[~silent], frames[:, None] | bands[None, :])
+
+
+def test_an_auto_mask_is_that_of_a_cnn() -> None:
+    spec, still = Audio(), Audio.model_validate({"encoder": "mfcc"})
+    assert spec.resolved(spec.fit([(NOISE, 8000)])).mask == 0.1
+    assert still.resolved(still.fit([(NOISE, 8000)])).mask == 0
+    assert not still.fit([(NOISE, 8000)]).varies
 
 
 def test_what_is_no_sound_is_refused() -> None:

@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from PIL import Image
 from pydantic import BaseModel
-from tests.inputs.pretrained_models import save_image_model, save_text_model
+from tests.inputs.pretrained_models import save_audio_model, save_image_model, save_text_model
 
 import motet
 from motet.core.component import Frozen
@@ -93,6 +93,8 @@ INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
             "window": Change(10.0),
             "hop": Change(5.0),
             "mask": Change(0.5),
+            "shift": Change(0.5),
+            "encoder": Change("mfcc"),
             "channels": Change(6),
             "blocks": Change(2),
             "width": Change(6),
@@ -147,6 +149,11 @@ TUNED = {
     "rank": Change(2, {"tune": "lora"}),
 }
 ENCODERS: dict[str, dict[str, tuple[Document, dict[str, Change]]]] = {
+    "audio": {
+        "cnn": ({}, {}),
+        "mfcc": ({}, {"coefficients": Change(5)}),
+        "pretrained": ({"model": "models/wavlm"}, TUNED | {"model": Change("models/hubert")}),
+    },
     "image": {
         "cnn": ({}, {}),
         "pretrained": ({"model": "models/vit"}, TUNED | {"model": Change("models/resnet")}),
@@ -993,6 +1000,8 @@ def write_models(folder: Path) -> None:
         save_text_model(family, folder / family)
     for family in ("vit", "resnet"):
         save_image_model(family, folder / family)
+    for family in ("wavlm", "hubert"):
+        save_audio_model(family, folder / family)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

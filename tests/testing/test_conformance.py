@@ -109,7 +109,7 @@ THROTTLES = with_variants(
 )
 
 
-@pytest.mark.parametrize("spec", with_variants(inputs.AnyInput))
+@pytest.mark.parametrize("spec", with_variants(inputs.AnyInput, inputs.Audio.model_validate({"encoder": "mfcc"})))
 def test_inputs(spec: inputs.InputSpec) -> None:
     check_input(spec, input_cells(spec.kind))
 

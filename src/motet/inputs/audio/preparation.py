@@ -94,7 +94,7 @@ def varied(
 ) -> Float[np.ndarray, "F *M"]:
     """A copy of the frames, or of the samples, moved by `shift` and hidden in part by `mask`; nothing is drawn for a 0.
 
-    >>> varied(np.ones((4, 2)), np.zeros(2), np.random.default_rng(0), shift=0.0, mask=0.0).sum()
+    >>> float(varied(np.ones((4, 2)), np.zeros(2), np.random.default_rng(0), shift=0.0, mask=0.0).sum())
     8.0
     """
     item = moved(item, mean, generator, shift=shift) if shift else item.copy()
