@@ -32,7 +32,9 @@ class Preparation(Frozen, ABC):
 
     @property
     def variations(self) -> Mapping[str, object]:
-        """The fields of the Spec that make items vary, each with the value at which it would not."""
+        """The fields of the Spec that make items vary, each with the value at which it would not, as they are told to
+        who wonders why nothing is kept of what a frozen encoder says.
+        """
         return {}
 
     @abstractmethod

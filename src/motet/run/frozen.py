@@ -73,11 +73,11 @@ def _known(
 
 def _why_not(name: str, spec: InputSpec, preparation: Preparation) -> str:
     """Why nothing is kept of what the encoder says of an input, and how it could be."""
-    still = ", ".join(f"{field}: {json.dumps(value)}" for field, value in preparation.variations.items())
-    return (
-        f"{name}: its {spec.shown_as}s vary in training ({', '.join(preparation.variations)}), so the frozen encoder "
-        f"reads them anew in every epoch; `{still}` would let what it says be kept"
-    )
+    fields = preparation.variations
+    by = f" ({', '.join(fields)})" if fields else ""
+    why = f"{name}: its {spec.shown_as}s vary in training{by}, so the frozen encoder reads them anew in every epoch"
+    still = ", ".join(f"{field}: {json.dumps(value)}" for field, value in fields.items())
+    return f"{why}; `{still}` would let what it says be kept" if still else why
 
 
 def _maker(encoder: PretrainedEncoder, preparation: Preparation) -> str:
