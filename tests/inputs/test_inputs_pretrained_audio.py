@@ -63,11 +63,10 @@ def by_hand(family: str, model: Any, extractor: Any, sound: tuple[np.ndarray, in
     samples = media.resample(*sound, rate)
     heard = extractor(samples, sampling_rate=rate, return_tensors="pt")
     with torch.no_grad():
-        if family == "whisper":
-            states = model.encoder(heard["input_features"]).last_hidden_state[0]
-            hops = -(-len(samples) // 160)
-            return states[: -(-hops // 2)]
-        states = model(heard["input_values"]).last_hidden_state[0]
+        found = model.encoder(**heard) if family == "whisper" else model(**heard)
+    states: Tensor = found.last_hidden_state[0]
+    if family == "whisper":
+        return states[: -(-len(samples) // 320)]
     if family != "audio-spectrogram-transformer":
         assert len(states) == ((len(samples) - 10) // 5 + 1 - 4) // 4 + 1
         return states
