@@ -12,7 +12,7 @@ from torch import Tensor
 
 pytest.importorskip("transformers", reason="the extra `pretrained` is not installed")
 
-from tests.inputs.pretrained_models import AUDIO, save_audio_model
+from tests.inputs.pretrained_models import AUDIO, save_audio_model, save_image_model
 
 import motet
 from motet import media
@@ -189,6 +189,16 @@ def test_lora_is_small_beside_a_model_of_ordinary_size(family: str) -> None:
     assert 0.003 < learned / whole < 0.02
 
 
+def test_the_waves_of_whisper_stay_as_they_are(folders: Folders) -> None:
+    folder, model, _ = folders["whisper"]
+    for tune in TUNES:
+        _, _, encoder = prepared(folder, tune=tune)
+        encoder.at(1.0)
+        assert not [name for name, _ in encoder.named_parameters() if "embed_positions" in name]
+        waves = encoder.backbone.model.state_dict()["embed_positions.weight"]
+        assert torch.equal(waves, model.encoder.embed_positions.weight)
+
+
 def test_outputs(folders: Folders) -> None:
     folder, model, extractor = folders["audio-spectrogram-transformer"]
     whole = extractor(media.resample(*SOUNDS[1], 16000), sampling_rate=16000, return_tensors="pt")
@@ -346,3 +356,15 @@ def test_why_nothing_is_kept_is_said_once(folders: Folders, tmp_path: Path, monk
     said = "\n".join(progress.told)
     why = "call: its sounds vary in training (mask, shift), so the frozen encoder reads them anew in every epoch; "
     assert said.count(why + "`mask: 0, shift: 0` would let what it says be kept") == 1
+
+
+def test_why_nothing_is_kept_is_said_of_pictures_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTET_CACHE", str(tmp_path / "cache"))
+    save_image_model("vit", tmp_path / "vit")
+    rows = [{"photo": DRAWN.integers(0, 256, (9, 9, 3), dtype=np.uint8), "high": row % 2} for row in range(24)]
+    photo = {"kind": "image", "flip": True, "encoder": {"kind": "pretrained", "model": str(tmp_path / "vit")}}
+    progress = Told()
+    document = experiment(tmp_path) | {"data": {"train": rows, "valid": 0.2, "test": 0.2}, "inputs": {"photo": photo}}
+    motet.fit(document, out=tmp_path / "run", progress=progress)
+    why = "photo: its pictures vary in training (crop, flip), so the frozen encoder reads them anew in every epoch; "
+    assert "\n".join(progress.told).count(why + "`crop: 0, flip: false` would let what it says be kept") == 1

@@ -31,6 +31,7 @@ class FirstLayer(nn.Module):
         """Samples, NaN behind the end of each sound -> frames, of no meaning there."""
         lengths = x.isnan().logical_not()[:, 0].sum(dim=1)
         frames = self.conv(x.nan_to_num(nan=0.0))
+        frames = frames.to(torch.promote_types(frames.dtype, torch.float32))  # sums over time need it
         num_frames = _frames(lengths, self.conv.kernel_size[0], self.conv.stride[0])
         real = (torch.arange(frames.shape[2], device=x.device) < num_frames[:, None])[:, None]
         count = num_frames.clamp(min=1)[:, None, None]
@@ -43,12 +44,19 @@ class FirstLayer(nn.Module):
 
 
 def set_apart(model: Any) -> None:
-    """Make a model read each row by itself; raises `SpecError` where it can not."""
+    """Make a model read each row by itself; raises `SpecError` where it can not.
+
+    What Whisper adds for a place in time is a fixed wave: it learns in no way of tuning.
+    """
     config = model.config
     if getattr(config, "add_adapter", False):
         raise SpecError("encoder.model: add_adapter is not supported; its convolutions would read padding")
     if getattr(config, "feat_extract_norm", "") == "group":
         model.feature_extractor.conv_layers[0] = FirstLayer(model.feature_extractor.conv_layers[0])
+    if config.model_type == "whisper":
+        waves = model.embed_positions.weight.detach()
+        del model.embed_positions.weight
+        model.embed_positions.register_buffer("weight", waves)
 
 
 def listen(model: Any, values: Mapping[str, Tensor]) -> tuple[Any, Bool[Tensor, "N T"]]:

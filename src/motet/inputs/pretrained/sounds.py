@@ -116,7 +116,8 @@ def heard_samples(extractor: Any, samples: Float32[np.ndarray, "S"]) -> Float32[
 def heard_frames(extractor: Any, samples: Float32[np.ndarray, "S"]) -> Float32[np.ndarray, "F+s M"]:
     """The frames of the sound and `spare_frames` behind them, the last of which is what the model reads from there on.
 
-    Where the sound fills all that the model reads, frames are added that it will not read.
+    Where the sound fills all that the model reads, frames are added that it will not read. The library makes AST's
+    frames by torchaudio where that is installed and by numpy elsewhere, the same formula to rounding.
     """
     found = extractor(samples, sampling_rate=extractor.sampling_rate, return_tensors="np")
     whole = found["input_features"][0].T if "input_features" in found else found["input_values"][0]
