@@ -34,6 +34,12 @@ PICTURES = [CHANCE.integers(0, 256, size=(20, 14, 3), dtype=np.uint8) for _ in r
 TEXTS = ["one two three", "", "three", "two two one one three one two", "naïve 😀"]
 CASES: dict[str, tuple[InputSpec, Sequence[object]]] = {
     "image": (Image(first=8, width=16, dropout=0.2), PICTURES),
+    "vit": (
+        Image.model_validate({"size": (9, 12), "width": 16, "dropout": 0.2, "encoder": {"kind": "vit", "layers": 2}}),
+        PICTURES,
+    ),
+    "augmented": (Image.model_validate({"width": 8, "first": 4, "crop": 0.0, "augment": "randaugment"}), PICTURES),
+    "hog": (Image.model_validate({"width": 16, "dropout": 0.2, "encoder": {"kind": "hog", "cell": 5}}), PICTURES),
     "large image": (Image(size=(40, 9), channels=1, flip=True, first=8, width=16), PICTURES),
     "bags of images": (
         Image(size=(9, 12), flip=True, first=8, width=16, dropout=0.2),
@@ -45,6 +51,7 @@ CASES: dict[str, tuple[InputSpec, Sequence[object]]] = {
     "text": (Text(vocabulary=300, width=16), TEXTS),
     "deep text": (Text.model_validate({"width": 16, "encoder": {"kind": "gru", "layers": 2}}), TEXTS),
     "transformer": (Text.model_validate({"vocabulary": 280, "width": 16, "encoder": "transformer"}), TEXTS),
+    "terms": (Text.model_validate({"width": 16, "encoder": {"kind": "tfidf"}}), TEXTS),
     "words": (Text(vocabulary=300, width=16), [["one", "two", "three"], [], ["Two"], "two two one", ["New York", ""]]),
     "number": (Number(bins=4, width=8), ["1", 2, 3.5, "-4e3", True]),
     "quantile": (Number(scaling="quantile", encoding="linear", width=8), [1, 1, 1, 2, 50]),
@@ -191,10 +198,14 @@ CHANGES: dict[str, dict[str, object]] = {
         "flip": True,
         "zoom": 0.3,
         "jitter": 0.3,
+        "augment": {"operations": 1, "magnitude": 0.5},
+        "encoder": {"kind": "hog"},
         "first": 12,
         "width": 12,
         "dropout": 0.5,
     },
+    "vit": {"encoder": {"kind": "vit", "layers": 2, "heads": 2}, "dropout": 0.5},
+    "hog": {"encoder": {"kind": "hog", "cell": 4}, "dropout": 0.5},
     "audio": {
         "rate": 4000,
         "seconds": 0.02,
@@ -213,6 +224,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "text": {
         "vocabulary": 260,
         "lowercase": False,
+        "stop_words": ("two",),
         "max_tokens": 1,
         "words": True,
         "spelling": True,
@@ -223,6 +235,14 @@ CHANGES: dict[str, dict[str, object]] = {
     },
     "deep text": {"encoder": {"kind": "gru", "layers": 1}},
     "transformer": {"encoder": {"kind": "transformer", "heads": 2}},
+    "terms": {
+        "encoder": {"kind": "tfidf", "sublinear": True},
+        "lowercase": False,
+        "stop_words": ("two",),
+        "max_tokens": 1,
+        "dropout": 0.7,
+        "word_dropout": 0.5,
+    },
     "number": {"scaling": "quantile", "encoding": "linear", "bins": 3, "width": 12},
     "category": {"min_count": 1, "unseen": 0.5, "width": 12},
     "vector": {"separator": ";", "width": 12, "layers": 2, "dropout": 0.5},
@@ -232,7 +252,7 @@ CHANGES: dict[str, dict[str, object]] = {
 @pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in CHANGES.items() for field in fields])
 def test_every_field_changes_something(name: str, field: str) -> None:
     spec, cells = CASES[name]
-    cells = ["Capital", *cells] if name == "text" else cells
+    cells = ["Capital", *cells] if name in ("text", "terms") else cells
     changed = type(spec).model_validate({**spec.model_dump(), field: CHANGES[name][field]})
     assert observed(spec, cells) != observed(changed, cells)
 

@@ -77,7 +77,8 @@ INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
             "flip": Change(True),
             "zoom": Change(0.3),
             "jitter": Change(0.3),
-            "encoder": Change({"kind": "pretrained", "model": "models/vit"}),
+            "augment": Change("randaugment"),
+            "encoder": Change("hog"),
             "first": Change(8),
             "width": Change(6),
             **DROPOUT,
@@ -107,6 +108,7 @@ INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
             **common("note", "shop", "Good"),
             "vocabulary": Change(262),
             "lowercase": Change(False),
+            "stop_words": Change("en"),
             "max_tokens": Change(1),
             "words": Change(True),
             "spelling": Change(True),
@@ -156,16 +158,30 @@ ENCODERS: dict[str, dict[str, tuple[Document, dict[str, Change]]]] = {
     },
     "image": {
         "cnn": ({}, {}),
+        "vit": ({"layers": 1, "heads": 2}, {"patch": Change(2), "layers": Change(2), "heads": Change(4)}),
+        "hog": ({"cell": 3}, {"cell": Change(2), "bins": Change(4)}),
         "pretrained": ({"model": "models/vit"}, TUNED | {"model": Change("models/resnet")}),
     },
     "text": {
         "gru": ({}, {"layers": Change(2)}),
         "transformer": ({"layers": 1, "heads": 2}, {"layers": Change(2), "heads": Change(4)}),
+        "tfidf": (
+            {},
+            {
+                "ngrams": Change([1, 1]),
+                "most": Change(3),
+                "characters": Change(True),
+                "sublinear": Change(True, {"characters": True, "ngrams": [1, 1]}),
+            },
+        ),
         "pretrained": ({"model": "models/bert"}, TUNED),
         "minilm": ({"model": "models/bert"}, TUNED),
     },
 }
 """The encoders of an input that has several."""
+AUGMENT: dict[str, tuple[Document, dict[str, Change]]] = {
+    "randaugment": ({}, {"operations": Change(1), "magnitude": Change(0.6)}),
+}
 FUSION: dict[str, tuple[Document, dict[str, Change]]] = {
     "auto": ({}, {}),
     "concat": (
@@ -827,6 +843,7 @@ def test_the_table_names_the_specs_inside_specs() -> None:
     """A Spec as a field of another: the encoders of an input, the joint stream of hybrid fusion."""
     registered = {cls for kinds in ROOMS.values() for cls in kinds.values()}
     tables = {f"inputs {name}": kinds for name, kinds in ENCODERS.items()} | {"tasks generation": SEARCH}
+    tables["inputs image"] = tables["inputs image"] | AUGMENT
     found = {}
     for room, kinds in ROOMS.items():
         for kind, cls in kinds.items():
@@ -861,6 +878,12 @@ def lines() -> Iterator[Any]:
     rooms = [
         *paragraphs(INPUTS, lambda spec: {"inputs": {COLUMN[spec["kind"]]: spec, "weight": "number", **twin(spec)}}),
         *(line for kind, encoders in ENCODERS.items() for line in paragraphs(encoders, within(kind))),
+        *paragraphs(
+            AUGMENT,
+            lambda spec: {
+                "inputs": {"x": {"kind": "image", "column": "photo", "first": 4, "width": 4, "augment": spec}}
+            },
+        ),
         *paragraphs(
             SEARCH,
             lambda spec: {"tasks": {"note": {"kind": "generation", **WRITES, "search": spec}}, "training": LEARNT},

@@ -109,7 +109,16 @@ THROTTLES = with_variants(
 )
 
 
-@pytest.mark.parametrize("spec", with_variants(inputs.AnyInput, inputs.Audio.model_validate({"encoder": "mfcc"})))
+INPUTS = with_variants(
+    inputs.AnyInput,
+    inputs.Audio.model_validate({"encoder": "mfcc"}),
+    inputs.Image.model_validate({"encoder": "vit", "width": 32}),
+    inputs.Image.model_validate({"encoder": {"kind": "hog", "cell": 4}, "width": 32}),
+    inputs.Text.model_validate({"encoder": "tfidf"}),
+)
+
+
+@pytest.mark.parametrize("spec", INPUTS)
 def test_inputs(spec: inputs.InputSpec) -> None:
     check_input(spec, input_cells(spec.kind))
 

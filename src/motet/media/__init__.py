@@ -13,6 +13,7 @@ from motet.media.mel import log_mel, mel_filters
 from motet.media.npy import array
 from motet.media.picture import image, image_size
 from motet.media.plane import plane, plane_npy, plane_png, stretched
+from motet.media.randaugment import RandAugment
 from motet.media.source import several
 from motet.media.uri import data_uri, is_data_uri, uri_bytes
 from motet.media.vector import FARTHEST, vector_of
@@ -21,6 +22,7 @@ from motet.media.wav import wav_bytes
 __all__ = [
     "FARTHEST",
     "Framing",
+    "RandAugment",
     "View",
     "array",
     "data_uri",

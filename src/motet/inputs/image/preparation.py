@@ -24,6 +24,7 @@ class ImagePreparation(Preparation):
     flip: bool
     zoom: float = 0.0
     jitter: float = 0.0
+    randaugment: media.RandAugment | None = None
 
     @property
     def varies(self) -> bool:
@@ -38,8 +39,10 @@ class ImagePreparation(Preparation):
 
     @property
     def framing(self) -> media.Framing:
-        """How pictures are shifted, enlarged and mirrored in training."""
-        return media.Framing(size=self.size, crop=self.crop, flip=self.flip, zoom=self.zoom)
+        """How pictures are shifted, enlarged, mirrored and otherwise operated on in training."""
+        return media.Framing(
+            size=self.size, crop=self.crop, flip=self.flip, zoom=self.zoom, randaugment=self.randaugment
+        )
 
     def read(self, cell: object) -> UInt8[np.ndarray, "H W C"]:
         """Decode and resize; the aspect ratio is not kept."""
@@ -47,7 +50,7 @@ class ImagePreparation(Preparation):
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Another view (see `media.Framing`), then by `jitter` another light (see `media.relit`)."""
-        seen = self.framing.draw(generator).of(item)
+        seen = self.framing.draw(generator).of_picture(item)
         return media.relit(seen, generator, jitter=self.jitter) if self.jitter else seen
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:

@@ -44,7 +44,14 @@ class PretrainedImagePreparation(ImagePreparation):
 
 
 def fit_pretrained(
-    encoder: Pretrained, cells: Sequence[object], *, crop: float, flip: bool, zoom: float, jitter: float
+    encoder: Pretrained,
+    cells: Sequence[object],
+    *,
+    crop: float,
+    flip: bool,
+    zoom: float,
+    jitter: float,
+    randaugment: media.RandAugment | None = None,
 ) -> PretrainedImagePreparation:
     """As the model's files say; of the cells one has to be readable."""
     _, config = family_of(config_of(encoder.model), "image")
@@ -62,6 +69,7 @@ def fit_pretrained(
         flip=flip,
         zoom=zoom,
         jitter=jitter,
+        randaugment=randaugment,
         config=config,
         processor=fields,
     )

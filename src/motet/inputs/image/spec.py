@@ -5,20 +5,23 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import BeforeValidator, Field, PositiveInt
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from motet import media
 from motet.core.component import ComponentSpec, shorthand
 from motet.inputs.bag import BagEncoder, BagPreparation, parts_of
 from motet.inputs.base import Preparation, readable, spread
 from motet.inputs.image.encoder import ImageEncoder
+from motet.inputs.image.hog import HistogramEncoder, HistogramLayers
 from motet.inputs.image.preparation import ImagePreparation, resized
 from motet.inputs.image.pretrained import PretrainedImagePreparation, fit_pretrained
+from motet.inputs.image.vit import PatchEncoder, TransformerPatches
 from motet.inputs.pretrained import (
     MayBePretrained,
     Pretrained,
     PretrainedEncoder,
 )
+from motet.media import RandAugment
 
 WIDTH = 128
 """Of the tokens of encoders that are trained from scratch."""
@@ -35,14 +38,17 @@ class ConvolutionalLayers(ComponentSpec):
 
 
 AnyImageEncoder = Annotated[
-    Annotated[ConvolutionalLayers | Pretrained, Field(discriminator="kind")], BeforeValidator(shorthand)
+    Annotated[ConvolutionalLayers | TransformerPatches | HistogramLayers | Pretrained, Field(discriminator="kind")],
+    BeforeValidator(shorthand),
 ]
+FromScratch = ImageEncoder | PatchEncoder | HistogramEncoder
 
 
 class Image(MayBePretrained):
-    """An image, or several: a small residual CNN trained from scratch, or a pretrained model.
+    """An image, or several: a small CNN or vision transformer from scratch, histograms, or a pretrained model.
 
-    A pretrained model's processor says the size and the channels; `size`, `channels` and `first` are of the other.
+    A pretrained model's processor says the size and the channels; `size` and `channels` are of the others, `first` of
+    a cnn.
     """
 
     kind: Literal["image"] = "image"
@@ -70,16 +76,33 @@ class Image(MayBePretrained):
         lt=1,
         description="Change brightness, contrast and saturation in training, each by at most this fraction.",
     )
-    encoder: AnyImageEncoder = Field(default=ConvolutionalLayers(), description="cnn, or pretrained with its fields.")
+    augment: Annotated[RandAugment, BeforeValidator(shorthand)] | None = Field(
+        default=None, description="randaugment, by its name or with its fields: operations on pictures in training."
+    )
+    encoder: AnyImageEncoder = Field(
+        default=ConvolutionalLayers(), description="cnn, vit or hog, by its name or with its fields; or pretrained."
+    )
     first: int = Field(
-        default=16, ge=4, description="Channels of the first stage; they double with each halving up to `width`."
+        default=16, ge=4, description="Channels of a cnn's first stage; they double with each halving up to `width`."
     )
     width: PositiveInt | Literal["auto"] = Field(
         default="auto",
         description="Width of the tokens, and of a cnn the most channels of a stage; auto: 128, or that of a "
         "pretrained model.",
     )
-    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout before the last projection.")
+    dropout: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Dropout before the last projection; of a vit, of its patches and in each block.",
+    )
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self) -> Self:
+        width = WIDTH if self.width == "auto" else self.width
+        if isinstance(self.encoder, TransformerPatches) and width % self.encoder.heads:
+            raise ValueError(f"the {self.encoder.heads} heads of the vit must divide the width {width}")
+        return self
 
     def fit(self, cells: Iterable[object]) -> ImagePreparation | BagPreparation:
         """Size and channels from up to 2,000 headers, mean and deviation from up to 256 pictures, evenly spread.
@@ -106,27 +129,42 @@ class Image(MayBePretrained):
         one = _of_one(preparation)
         own = one.width if isinstance(one, PretrainedImagePreparation) else WIDTH
         width = own if self.width == "auto" else self.width
-        return self.model_copy(update={"size": one.size, "channels": one.channels, "width": width})
+        encoder = self.encoder
+        if isinstance(encoder, TransformerPatches):
+            encoder = encoder.model_copy(update={"patch": encoder.side(one.size)})
+        found = {"size": one.size, "channels": one.channels, "width": width, "encoder": encoder}
+        return self.model_copy(update=found)
 
-    def build(self, preparation: Preparation) -> ImageEncoder | PretrainedEncoder | BagEncoder:
+    def build(self, preparation: Preparation) -> FromScratch | PretrainedEncoder | BagEncoder:
         """A fresh encoder for pictures prepared so."""
         one = _of_one(preparation)
-        encoder: ImageEncoder | PretrainedEncoder
+        encoder: FromScratch | PretrainedEncoder
         if self.pretrained is not None:
             assert isinstance(one, PretrainedImagePreparation)
             width = None if self.width == "auto" else self.width
             encoder = self.pretrained.build(one.config, "image", width=width, dropout=self.dropout)
         else:
-            width = WIDTH if self.width == "auto" else self.width
-            encoder = ImageEncoder(
-                size=one.size, channels=one.channels, first=self.first, width=width, dropout=self.dropout
-            )
+            encoder = self._from_scratch(one)
         return BagEncoder(encoder) if isinstance(preparation, BagPreparation) else encoder
+
+    def _from_scratch(self, one: ImagePreparation) -> FromScratch:
+        width = WIDTH if self.width == "auto" else self.width
+        if isinstance(self.encoder, TransformerPatches):
+            return self.encoder.build(size=one.size, channels=one.channels, width=width, dropout=self.dropout)
+        if isinstance(self.encoder, HistogramLayers):
+            return self.encoder.build(size=one.size, deviation=one.deviation, width=width, dropout=self.dropout)
+        return ImageEncoder(size=one.size, channels=one.channels, first=self.first, width=width, dropout=self.dropout)
 
     def _fit(self, cells: Sequence[object]) -> ImagePreparation:
         if self.pretrained is not None:
             return fit_pretrained(
-                self.pretrained, cells, crop=self.crop, flip=self.flip, zoom=self.zoom, jitter=self.jitter
+                self.pretrained,
+                cells,
+                crop=self.crop,
+                flip=self.flip,
+                zoom=self.zoom,
+                jitter=self.jitter,
+                randaugment=self.augment,
             )
         shapes = np.array(readable(spread(cells, SIZES_SAMPLED), media.image_size))
         size = capped(np.median(shapes[:, :2], axis=0)) if self.size == "auto" else self.size
@@ -144,6 +182,7 @@ class Image(MayBePretrained):
             flip=self.flip,
             zoom=self.zoom,
             jitter=self.jitter,
+            randaugment=self.augment,
         )
 
 

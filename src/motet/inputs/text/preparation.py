@@ -4,6 +4,7 @@ Shapes: n rows, T tokens, F features of a word's spelling.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from jaxtyping import Int32
 from torch import Tensor
 
 from motet.inputs.base import Preparation
+from motet.inputs.text.runs import without
 from motet.text import PADDING, Tokenizer, spelling, words_of, written
 from motet.text.spelling import NUM_FEATURES
 
@@ -24,7 +26,7 @@ class TextPreparation(Preparation):
 
     A text is its tokens behind a start token, so that an empty one still is something. Ids: 0 padding, then the
     tokenizer's, then start, then hidden. With `words` each word is encoded by itself, and each token knows the number
-    of its word, with `spelling` the features of that word too.
+    of its word, with `spelling` the features of that word too. `stop_words`, lower-case, are left out first.
     """
 
     tokenizer: Tokenizer
@@ -32,6 +34,7 @@ class TextPreparation(Preparation):
     word_dropout: float
     words: bool = False
     spelling: bool = False
+    stop_words: tuple[str, ...] = ()
 
     @property
     def num_ids(self) -> int:
@@ -51,7 +54,8 @@ class TextPreparation(Preparation):
         """
         if self.words:
             return self._read_words(words_of(cell))
-        ids = self.tokenizer.encode(written(cell))[: self.max_tokens]
+        text = without(written(cell), self._stopped) if self.stop_words else written(cell)
+        ids = self.tokenizer.encode(text)[: self.max_tokens]
         return np.concatenate([np.array([self._start], dtype=np.int32), ids])
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -79,6 +83,10 @@ class TextPreparation(Preparation):
         tensors = {"ids": _padded(whole[IDS], mask, PADDING), "mask": torch.from_numpy(mask)}
         tensors["word"] = _padded(whole[WORD], mask, NO_WORD)
         return tensors | ({"spelling": _padded(whole[SPELLING:].T, mask, PADDING)} if self.spelling else {})
+
+    @cached_property
+    def _stopped(self) -> frozenset[str]:
+        return frozenset(self.stop_words)
 
     @property
     def _start(self) -> int:
