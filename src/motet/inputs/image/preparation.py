@@ -33,9 +33,10 @@ class ImagePreparation(Preparation):
 
     @property
     def variations(self) -> Mapping[str, object]:
-        """Those of the four that are not nothing."""
+        """Those that are not as they would be without."""
         still = {"crop": 0, "flip": False, "zoom": 0, "jitter": 0}
-        return {name: value for name, value in still.items() if getattr(self, name) != value}
+        found = {name: value for name, value in still.items() if getattr(self, name) != value}
+        return found | ({"augment": None} if self.randaugment else {})
 
     @property
     def framing(self) -> media.Framing:
