@@ -17,11 +17,14 @@ from motet.inputs import (
     AnyInput,
     Audio,
     Category,
+    Datetime,
     Encoder,
     Image,
     InputSpec,
     Number,
     Preparation,
+    Series,
+    Set,
     Text,
     Vector,
 )
@@ -30,6 +33,7 @@ from motet.nn import keys_of, row_keys, salt_dropouts
 
 CHANCE = np.random.default_rng(0)
 SOUNDS = [(CHANCE.normal(size=size).astype(np.float32), 8000) for size in (1600, 90, 3000, 2500, 810)]
+LATER = ("datetime", "set", "series")
 PICTURES = [CHANCE.integers(0, 256, size=(20, 14, 3), dtype=np.uint8) for _ in range(5)]
 TEXTS = ["one two three", "", "three", "two two one one three one two", "naïve 😀"]
 CASES: dict[str, tuple[InputSpec, Sequence[object]]] = {
@@ -57,6 +61,24 @@ CASES: dict[str, tuple[InputSpec, Sequence[object]]] = {
     "quantile": (Number(scaling="quantile", encoding="linear", width=8), [1, 1, 1, 2, 50]),
     "category": (Category(width=8), ["a", "b", "a", "b", 5]),
     "vector": (Vector(width=8), ["1|2|3", [1, 2, 4], np.array([0.5, 2, -1]), "7|2|3", "-1|2|0"]),
+    "datetime": (Datetime(width=8), [f"2024-0{month}-1{month} 0{month}:30" for month in range(1, 8)]),
+    "set": (Set(width=8), ["a|b", "b|c", [], ["c", "a", "rare"], "a"]),
+    "members": (Set(width=8, tokens=True), ["a|b", "b|c", [], ["c", "a", "rare"], "a"]),
+    "series": (
+        Series.model_validate({"encoder": {"kind": "cnn", "channels": 8, "blocks": 1}, "width": 16}),
+        [CHANCE.normal(size=(size, 2)) for size in (40, 3, 33, 1)] + [[[1, None], [2, 3]], []],
+    ),
+    "irregular series": (
+        Series.model_validate({"times": True, "encoder": "transformer", "width": 16}),
+        [np.cumsum(CHANCE.uniform(size=(size, 3)), axis=0) for size in (9, 3, 4, 1)],
+    ),
+    "history": (
+        Series.model_validate({"values": "categories", "encoder": {"kind": "transformer", "layers": 1}, "width": 16}),
+        ["a|b|a", "b|c", ["c", "a", "rare"], "b", []],
+    ),
+    "codes": (Series(jitter=0.1, width=16), ["1|2|1", [2, 3], "2|3", [1, 2]]),
+    "plain codes": (Series(width=16), ["1|2|1", [2, 3], "2|3", [1, 2]]),
+    "points": (Series(order=False, width=16), [CHANCE.normal(size=(size, 3)) for size in (7, 2, 9)]),
 }
 
 
@@ -182,7 +204,7 @@ def test_cells_that_can_not_be_read_are_passed_over_in_fitting(case: Any) -> Non
         spec.fit(nonsense)
 
 
-@pytest.mark.parametrize("kind", ["image", "audio", "text", "number", "category", "vector"])
+@pytest.mark.parametrize("kind", ["image", "audio", "text", "number", "category", "vector", *LATER])
 def test_the_union_knows_every_kind_and_refuses_typos(kind: str) -> None:
     spec = TypeAdapter(AnyInput).validate_python({"kind": kind})
     assert (spec.word(), bool(spec.summary())) == (kind, True)
@@ -246,6 +268,22 @@ CHANGES: dict[str, dict[str, object]] = {
     "number": {"scaling": "quantile", "encoding": "linear", "bins": 3, "width": 12},
     "category": {"min_count": 1, "unseen": 0.5, "width": 12},
     "vector": {"separator": ";", "width": 12, "layers": 2, "dropout": 0.5},
+    "datetime": {"format": "%Y-%m-%d %H:%M", "cycles": ["day"], "width": 12},
+    "set": {
+        "separator": ";",
+        "most": 1,
+        "tokens": True,
+        "pool": "mean",
+        "unseen": 0.5,
+        "width": 12,
+        "dropout": 0.5,
+    },
+    "series": {"max_steps": 2, "jitter": 0.5, "encoder": "transformer", "width": 12, "dropout": 0.5},
+    "irregular series": {"times": False},
+    "history": {"most": 1},
+    "points": {"order": True},
+    "codes": {"separator": ";"},
+    "plain codes": {"values": "categories"},
 }
 
 
@@ -258,10 +296,11 @@ def test_every_field_changes_something(name: str, field: str) -> None:
 
 
 def test_no_field_is_left_out() -> None:
-    for name in ("image", "audio", "text", "number", "category", "vector"):
+    for name in ("image", "audio", "text", "number", "category", "vector", *LATER):
         own = set(type(CASES[name][0]).model_fields) - set(InputSpec.model_fields)
-        elsewhere = {"separator", "encoder"} if CASES[name][0].media else set()  # read with paths, or models on disk
-        assert own - elsewhere == set(CHANGES[name]) - elsewhere
+        of_paths = {"files"} | ({"separator"} if CASES[name][0].media else set())  # what reads the table asks for them
+        changed = {field for case, fields in CHANGES.items() if CASES[case][0].kind == name for field in fields}
+        assert own - of_paths == changed
 
 
 def observed(spec: InputSpec, cells: Sequence[object]) -> object:

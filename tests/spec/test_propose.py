@@ -207,7 +207,7 @@ def test_only_the_inputs_asked_for_are_taken_even_an_id() -> None:
         (["photo"], None, "write it by hand, `segmentation`"),
         (["review"], None, "write it by hand, `generation`"),
         (["good"], ["blank"], "can not be an input: it is empty"),
-        (["good"], ["day"], "looks like datetime"),
+        (["day"], None, "no task answers with a datetime yet"),
     ],
 )
 def test_what_can_not_be_is_said_plainly(tasks: list[str], inputs: list[str] | None, message: str) -> None:

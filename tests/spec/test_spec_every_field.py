@@ -142,6 +142,45 @@ INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
             **DROPOUT,
         },
     ),
+    "datetime": (
+        {"column": "when", "width": 4},
+        {
+            **common("when", "seen", "2024-01-03"),
+            "format": Change("%d.%m.%Y", refused="not a date as `format`"),
+            "cycles": Change(["year"]),
+            "width": Change(6),
+        },
+    ),
+    "set": (
+        {"column": "tags", "width": 4},
+        {
+            **common("tags", "shop", "new"),
+            "separator": Change(";"),
+            "most": Change(1),
+            "tokens": Change(True),
+            "pool": Change("mean"),
+            "unseen": Change(0.5),
+            "width": Change(6),
+            **DROPOUT,
+        },
+    ),
+    "series": (
+        {"column": "walk", "width": 4, "encoder": {"kind": "cnn", "channels": 4, "blocks": 1}},
+        {
+            **common("walk", "route", "[[0, 0]]"),
+            "values": Change("categories", {"column": "route"}),
+            "times": Change(True),
+            "order": Change(False, {"encoder": "auto"}),
+            "files": Change(True, refused="names a file that is there"),
+            "separator": Change(";", {"column": "route"}, refused="not a number"),
+            "max_steps": Change(1),
+            "most": Change(1, {"values": "categories", "column": "route"}),
+            "jitter": Change(0.5),
+            "encoder": Change("transformer"),
+            "width": Change(6),
+            **DROPOUT,
+        },
+    ),
 }
 TUNED = {
     "model": Change("models/distilbert"),
@@ -161,6 +200,10 @@ ENCODERS: dict[str, dict[str, tuple[Document, dict[str, Change]]]] = {
         "vit": ({"layers": 1, "heads": 2}, {"patch": Change(2), "layers": Change(2), "heads": Change(4)}),
         "hog": ({"cell": 3}, {"cell": Change(2), "bins": Change(4)}),
         "pretrained": ({"model": "models/vit"}, TUNED | {"model": Change("models/resnet")}),
+    },
+    "series": {
+        "cnn": ({"channels": 4, "blocks": 1}, {"channels": Change(6), "blocks": Change(2)}),
+        "transformer": ({"layers": 1, "heads": 2}, {"layers": Change(2), "heads": Change(4)}),
     },
     "text": {
         "gru": ({}, {"layers": Change(2)}),
@@ -1078,4 +1121,7 @@ def row(folder: Path, number: int, chance: np.random.Generator) -> dict[str, Any
         "tags": "new|old" if number % 3 == 0 else ["old", "new"][new],
         "is_new": new,
         "is_old": int(number % 3 == 0),
+        "when": f"2024-01-{1 + number % 9:02d}",
+        "seen": f"2024-0{1 + number % 5}-11",
+        "walk": json.dumps([[step, (step * number) % 5] for step in range(1 + number % 4)]),
     }

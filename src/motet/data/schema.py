@@ -17,7 +17,19 @@ from motet.data.problems import shown
 from motet.data.table import Table
 
 Kind = Literal[
-    "image", "audio", "video", "text", "number", "category", "vector", "set", "datetime", "id", "constant", "empty"
+    "image",
+    "audio",
+    "video",
+    "text",
+    "number",
+    "category",
+    "vector",
+    "series",
+    "set",
+    "datetime",
+    "id",
+    "constant",
+    "empty",
 ]
 
 SUFFIXES: dict[str, Kind] = {
@@ -37,6 +49,7 @@ _DAY = r"(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{4})"
 _TIME = r"([T ]\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?"
 _DATE = re.compile(_DAY + _TIME + r"\Z")
 _SEVERAL_NUMBERS = re.compile(r"\s*[+-]?[\d.][\d.eE+-]*(\s*\|\s*[+-]?[\d.][\d.eE+-]*)+\s*\Z")
+_LIST_OF_LISTS = re.compile(r"\[\s*\[.*\]\s*\]\Z", re.DOTALL)
 _SAMPLED_CELLS = 50_000
 _FEW_VALUES = 20
 _WORDS_OF_TEXT = 4  # on average, from here on a column whose cells differ is free text
@@ -107,10 +120,13 @@ def guess_column(table: Table, name: str) -> ColumnGuess:
 def _kind_of_type(table: Table, name: str) -> Kind | None:
     """What the Arrow type says by itself; None for text and plain numbers."""
     kind = table.arrow.column(name).type
-    if pa.types.is_temporal(kind):
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return "datetime"
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return "set" if is_text(kind.value_type) else "vector"
+    if _is_list(kind):
+        several = (
+            _is_list(kind.value_type) or pc.count_distinct(pc.list_value_length(_present(table, name))).as_py() > 1
+        )
+        return "set" if is_text(kind.value_type) else "series" if several else "vector"
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_struct(kind):
         return _kind_of_media(table, name)
     return None
@@ -147,8 +163,13 @@ def _kind_of_text(name: str, counts: dict[str, int], num_distinct: int, num_rows
         return "category" if any(map(_LEADING_ZERO.match, counts)) else "number"
     if all(map(_DATE.match, counts)):
         return "datetime"
-    if all(map(_SEVERAL_NUMBERS.match, counts)) and len({cell.count(SEPARATOR) for cell in counts}) == 1:
-        return "vector"
+    if all(map(_LIST_OF_LISTS.match, counts)):
+        return "series"
+    if all(map(_SEVERAL_NUMBERS.match, counts)):
+        if len({cell.count(SEPARATOR) for cell in counts}) == 1:
+            return "vector"
+        if any("." in cell for cell in counts):
+            return "series"
     if _repeats_labels(counts):
         return "set"
     num_cells = sum(counts.values())
@@ -197,6 +218,10 @@ def _absent_words(column: pa.ChunkedArray) -> dict[str, int]:
 def _is_opaque(kind: pa.DataType) -> bool:
     plain = not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
     return not plain or bool(pa.types.is_null(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def is_text(kind: pa.DataType) -> bool:

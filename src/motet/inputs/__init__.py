@@ -7,21 +7,30 @@ from pydantic import Field
 from motet.inputs.audio import Audio, AudioEncoder, AudioPreparation
 from motet.inputs.base import Encoder, InputSpec, Preparation
 from motet.inputs.category import Category, CategoryEncoder, CategoryPreparation
+from motet.inputs.datetime import Datetime, DatetimeEncoder, DatetimePreparation
 from motet.inputs.image import Image, ImageEncoder, ImagePreparation
 from motet.inputs.number import Number, NumberEncoder, NumberPreparation
+from motet.inputs.series import CNNLayers, Series, SeriesCNNEncoder, SeriesPreparation, SeriesTransformerEncoder
+from motet.inputs.set import Set, SetEncoder, SetPreparation
 from motet.inputs.text import GRULayers, Text, TextEncoder, TextPreparation, TransformerLayers
 from motet.inputs.vector import Vector, VectorEncoder, VectorPreparation
 
-AnyInput = Annotated[Image | Text | Audio | Number | Category | Vector, Field(discriminator="kind")]
+AnyInput = Annotated[
+    Image | Text | Audio | Number | Category | Vector | Datetime | Set | Series, Field(discriminator="kind")
+]
 
 __all__ = [
     "AnyInput",
     "Audio",
     "AudioEncoder",
     "AudioPreparation",
+    "CNNLayers",
     "Category",
     "CategoryEncoder",
     "CategoryPreparation",
+    "Datetime",
+    "DatetimeEncoder",
+    "DatetimePreparation",
     "Encoder",
     "GRULayers",
     "Image",
@@ -32,6 +41,13 @@ __all__ = [
     "NumberEncoder",
     "NumberPreparation",
     "Preparation",
+    "Series",
+    "SeriesCNNEncoder",
+    "SeriesPreparation",
+    "SeriesTransformerEncoder",
+    "Set",
+    "SetEncoder",
+    "SetPreparation",
     "Text",
     "TextEncoder",
     "TextPreparation",

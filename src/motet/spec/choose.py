@@ -9,9 +9,12 @@ import pyarrow.compute as pc
 
 from motet.core.checks import did_you_mean
 from motet.core.errors import SpecError
+from motet.core.instants import spellings_of
 from motet.data import ColumnGuess, Table, determines, find_split, infer_schema, infer_task
 from motet.spec.registry import ROOMS
 
+_DATES_SAMPLED = 5000
+_UNCLEAR = "dates that may be read in several ways: say by `format`, such as '%d/%m/%Y', how they are written"
 VECTOR_FROM = 8  # so many numbered columns of numbers read better as one vector
 _LIKE_AN_ID = re.compile(r"(^|[_\W])(id|nr|no|index|idx|key)\W*$|[a-z](Id|ID)$", re.IGNORECASE)
 _RATINGS = "rating stars? score grade level severity satisfaction quality likert stage".replace(" ", "|")
@@ -21,13 +24,17 @@ _NUMBERED = re.compile(r"(.*?\D)\d+")
 
 @dataclass(frozen=True)
 class Choice:
-    """One input or task: its kind, the column or the glob of columns it reads, and what to say about it."""
+    """One input or task: its kind, the column or the glob of columns it reads, and what to say about it.
+
+    `given` are fields of the kind that the table tells, with their values.
+    """
 
     column: str
     kind: str
     remark: str
     missing: tuple[str, ...] = ()
     is_glob: bool = False
+    given: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,14 @@ def choose(table: Table, *, tasks: Sequence[str], inputs: Sequence[str] | None =
     vectors: dict[str, Choice] = {}
     left_out = dict.fromkeys(ids[1:], "another id")
     given = inputs
+    dates = {name: _spellings(table, guesses[name], name) for name in rest if guesses[name].kind == "datetime"}
     if given is None:
         vectors = _vectors(table, guesses, rest)
+        left_out |= {name: _UNCLEAR for name, spellings in dates.items() if len(spellings) != 1}
+        rest = [name for name in rest if name not in left_out]
         left_out |= _useless(table, guesses, [name for name in rest if name not in vectors and name not in ids], tasks)
         given = [name for name in rest if name not in left_out and name not in ids]
-    chosen = [vectors.get(name) or _input(guesses[name], name) for name in given]
+    chosen = [vectors.get(name) or _input(guesses[name], name, dates.get(name, ())) for name in given]
     return Choices(
         id=ids[0] if ids else None,
         split=split,
@@ -158,7 +168,7 @@ def _is_number(guess: ColumnGuess) -> bool:
     )
 
 
-def _input(guess: ColumnGuess, name: str) -> Choice:
+def _input(guess: ColumnGuess, name: str, spellings: Sequence[str | None] = ()) -> Choice:
     kind: str = guess.kind
     if kind == "number" and guess.whole and _LIKE_AN_ID.search(name) and _few(guess):
         kind = "category"
@@ -167,7 +177,15 @@ def _input(guess: ColumnGuess, name: str) -> Choice:
     if kind not in ROOMS["inputs"]:
         what = "it is empty" if kind == "empty" else f"it looks like {kind}, which no input reads yet"
         raise SpecError(f"column {name!r} can not be an input: {what}")
-    return Choice(name, kind, _shown(guess, kind) + _words(guess), missing=guess.absent_words)
+    fields = tuple(("format", spelling) for spelling in spellings[:1] if spelling is not None)
+    return Choice(name, kind, _shown(guess, kind) + _words(guess), missing=guess.absent_words, given=fields)
+
+
+def _spellings(table: Table, guess: ColumnGuess, name: str) -> tuple[str | None, ...]:
+    """How the dates of a column may be read: None is ISO 8601, or no text at all."""
+    cells = {cell: None for cell in table.cells((name,)) if isinstance(cell, str)}
+    dates = [cell for cell in cells if cell not in guess.absent_words]
+    return spellings_of(dates[:: 1 + len(dates) // _DATES_SAMPLED]) if dates else (None,)
 
 
 _BY_HAND = {
@@ -187,7 +205,7 @@ def _task(table: Table, guess: ColumnGuess, name: str) -> Choice:
         raise SpecError(
             f"column {name!r} can be a task, but not one that is proposed: write it by hand, {_BY_HAND[guess.kind]}"
         )
-    if guess.kind in ("video", "datetime", "id") or kind not in ROOMS["tasks"]:
+    if guess.kind in ("video", "series", "datetime", "id") or kind not in ROOMS["tasks"]:
         raise SpecError(f"column {name!r} can not be a task: no task answers with {_a(guess.kind)} yet")
     absent = guess.num_absent_words + pc.sum(pc.is_null(table.arrow.column(name))).as_py()
     unknown = f"; unknown in {absent:,} rows" if absent else ""
@@ -206,7 +224,7 @@ def _shown(guess: ColumnGuess, kind: str) -> str:
     if kind in ("number", "regression") and guess.kind != "vector":
         return f"{_number(guess.low)} to {_number(guess.high)}"
     examples = [" ".join(example.split()) for example in guess.examples]
-    if guess.kind == "vector" or kind in ("image", "audio", "text"):
+    if guess.kind in ("vector", "series", "datetime") or kind in ("image", "audio", "text"):
         return f"e.g. {examples[0]}" if examples else ""
     return f"{guess.num_distinct:,} values: {', '.join(examples)}" + (", ..." if guess.num_distinct > 3 else "")
 

@@ -112,6 +112,7 @@ def _line(name: str, choice: Choice) -> str:
         fields.append(f"columns: {quoted(choice.column)}")
     elif name != choice.column:
         fields.append(f"column: {quoted(choice.column)}")
+    fields += [f"{field}: {quoted(value)}" for field, value in choice.given]
     if choice.missing:
         fields.append(f"missing: [{', '.join(map(_text, choice.missing))}]")
     spec = f"{{{', '.join([f'kind: {choice.kind}', *fields])}}}" if fields else choice.kind

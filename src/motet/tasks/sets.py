@@ -6,21 +6,10 @@ import numpy as np
 
 from motet.core.checks import text_of
 from motet.core.errors import CellError
-from motet.tasks.labels import Label, flag_of, label_of, list_in
+from motet.core.labels import Label, set_of
+from motet.tasks.labels import flag_of
 
-
-def set_of(cell: object, separator: str) -> list[Label]:
-    """The labels of a cell; raises `CellError` where one is none.
-
-    >>> set_of("red | round", "|"), set_of('["red"]', "|"), set_of([], "|")
-    (['red', 'round'], ['red'], [])
-    """
-    if isinstance(cell, str):
-        written = list_in(cell)
-        cell = [part for part in map(str.strip, cell.split(separator)) if part] if written is None else written
-    if isinstance(cell, list | tuple | set | frozenset | np.ndarray):
-        return [label_of(part) for part in cell]
-    return [label_of(cell)]
+__all__ = ["flags", "readable_sets", "set_of"]
 
 
 def readable_sets(cells: Iterable[object], separator: str) -> Iterable[list[Label]]:

@@ -81,6 +81,17 @@ def _vectors() -> list[object]:
     return list(np.random.default_rng(0).standard_normal((12, 5)))
 
 
+def _series() -> list[object]:
+    """Of two channels and unequal lengths; a number is missing."""
+    chance = np.random.default_rng(0)
+    steps: list[object] = [chance.standard_normal((3 + place % 5, 2)).tolist() for place in range(11)]
+    return [*steps, [[1.0, None], [0.5, 2.0]]]
+
+
+def _moments() -> list[object]:
+    return [f"2024-{1 + place:02d}-{1 + 2 * place:02d} {place * 5 % 24:02d}:30" for place in range(12)]
+
+
 def _yes_and_no() -> list[object]:
     return ["yes", "no", "no", "yes", "no", "yes"] * 2
 
@@ -172,8 +183,11 @@ def _times() -> list[object]:
 INPUTS: dict[str, Callable[[], list[object]]] = {
     "audio": _sounds,
     "category": _categories,
+    "datetime": _moments,
     "image": _pictures,
     "number": _numbers,
+    "series": _series,
+    "set": _sets,
     "text": _texts,
     "vector": _vectors,
 }
