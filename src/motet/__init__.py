@@ -18,14 +18,16 @@ from motet.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from motet import balance, fusion, inputs, sharing, tasks
-    from motet.api import check, demo, evaluate, fit, group, init, load, predict, report
+    from motet.api import check, demo, evaluate, fit, group, init, load, predict, pretrain, report
     from motet.data import DataSpec
     from motet.estimator import MotetEstimator
     from motet.spec import Balance, Experiment
     from motet.training import TrainingSpec
 
 _HOMES = {
-    **dict.fromkeys(("check", "demo", "evaluate", "fit", "group", "init", "load", "predict", "report"), "motet.api"),
+    **dict.fromkeys(
+        ("check", "demo", "evaluate", "fit", "group", "init", "load", "predict", "pretrain", "report"), "motet.api"
+    ),
     "Balance": "motet.spec",
     "DataSpec": "motet.data",
     "Experiment": "motet.spec",
@@ -51,6 +53,7 @@ __all__ = [
     "inputs",
     "load",
     "predict",
+    "pretrain",
     "report",
     "sharing",
     "tasks",

@@ -20,7 +20,7 @@ from motet.spec import Experiment
 from motet.spec import changed as changed_document
 from motet.spec import listing as spec_listing
 from motet.spec import load as load_spec
-from motet.study import Grouping
+from motet.study import Grouping, load_unlabelled
 from motet.study import fit as fit_together
 from motet.study import group as group_tasks
 from motet.training import Progress, Quiet
@@ -75,6 +75,39 @@ def fit(
     progress = progress or Quiet()
     try:
         outcome = fit_together(load_spec(experiment), out=Path(out), base=base, resume=resume, progress=progress)
+    finally:
+        progress.close()
+    return Run(outcome.folder, outcome.report, outcome.already_done)
+
+
+def pretrain(
+    experiment: "Experiment | Mapping[str, Any] | str | Path",
+    *,
+    out: str | Path,
+    resume: bool = False,
+    changes: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Run:
+    """Train an experiment's encoders and fusion without any label, into the folder of a run to start from.
+
+    `training={"init_from": out}` of the same experiment goes on from there. The tasks are those of the experiment that
+    need no label (matching, reconstruction); where it has none of these, a matching task for each pair of inputs that
+    are media or texts, or a reconstruction of each input. All else is as for `fit`.
+
+    >>> import tempfile, motet
+    >>> rows = [{"age": 20 + i, "bought": "no" if i < 20 else "yes"} for i in range(40)]
+    >>> experiment = {"data": rows, "inputs": {"age": "number"}, "tasks": {"bought": "binary"}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     first = motet.pretrain(experiment, out=f"{folder}/pre", changes=["training.epochs=1"])
+    ...     run = motet.fit(experiment | {"training": {"epochs": 1, "init_from": f"{folder}/pre"}}, out=f"{folder}/run")
+    ...     list(first.report.content["tasks"]), list(run.report.content["tasks"])
+    (['reconstruction of age'], ['bought'])
+    """
+    base = Path(experiment).resolve().parent if isinstance(experiment, str | Path) else Path.cwd()
+    progress = progress or Quiet()
+    try:
+        spec = load_unlabelled(_changed(experiment, changes))
+        outcome = fit_together(spec, out=Path(out), base=base, resume=resume, progress=progress)
     finally:
         progress.close()
     return Run(outcome.folder, outcome.report, outcome.already_done)

@@ -25,6 +25,8 @@ app = typer.Typer(
 
 ExperimentFile = Annotated[Path, typer.Argument(help="The experiment, YAML or JSON.", show_default=False)]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a finished run.", show_default=False)]
+Out = Annotated[Path | None, typer.Option(help="The run folder; made of the experiment's name if left out.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in that folder stopped.")]
 Root = Annotated[
     Path | None, typer.Option(help="The folder every media path must stay inside; the run's own if left out.")
 ]
@@ -105,19 +107,21 @@ def check(
 
 
 @app.command()
-def train(
-    experiment: ExperimentFile,
-    out: Annotated[Path | None, typer.Option(help="The run folder; runs/NAME of the experiment if left out.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in that folder stopped.")] = False,
-    set_: Changes = None,
-) -> None:
+def train(experiment: ExperimentFile, out: Out = None, resume: Resume = False, set_: Changes = None) -> None:
     """Train, evaluate, and write bundle and report. Ctrl-C stops after a whole step, with a checkpoint."""
     from motet import api
 
     folder = out or Path("runs") / experiment.stem
-    run = api.fit(experiment, out=folder, resume=resume, changes=set_ or [], progress=_progress())
-    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts one speaks
-        typer.echo(run.summary())
+    _say(api.fit(experiment, out=folder, resume=resume, changes=set_ or [], progress=_progress()))
+
+
+@app.command()
+def pretrain(experiment: ExperimentFile, out: Out = None, resume: Resume = False, set_: Changes = None) -> None:
+    """Train encoders and fusion without any label; training starts from it by training.init_from."""
+    from motet import api
+
+    folder = out or Path("runs") / f"{experiment.stem}-pretrained"
+    _say(api.pretrain(experiment, out=folder, resume=resume, changes=set_ or [], progress=_progress()))
 
 
 @app.command()
@@ -203,6 +207,11 @@ def _renamed(data: Path | None, rename: list[str] | None) -> Any:
         if data is None or not (theirs and sign and ours):
             raise SpecError(f"--rename {theirs}{sign}{ours}: expected --data TABLE and a pair such as tokens=words")
     return {"table": data, "rename": {theirs: ours for theirs, _, ours in pairs}} if pairs else data
+
+
+def _say(run: Any) -> None:
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun starts one speaks
+        typer.echo(run.summary())
 
 
 def _progress() -> Any:

@@ -835,6 +835,8 @@ TRAINING = {
 }
 PURE_SPEED = {"workers": Change(1, {"epochs": 2})}
 WITHIN_ROUNDING = {"devices", "shard", "compile"}
+OF_ANOTHER_RUN = {"init_from"}
+"""What names a run that has to be there: tests/run/test_run_init_from.py shows what each of its fields does."""
 """What changes nothing but time and the order of sums: tests of tests/run compare it."""
 SKIPPING = {"train": "bad.csv", "on_bad_cell": "skip", "max_bad_fraction": 0.5}
 DATA = {
@@ -878,7 +880,7 @@ def test_the_table_names_every_kind_and_every_field() -> None:
             assert set(changes) == spec_fields(ROOMS[room][kind]), f"{room}: {kind}"
     assert set(DATA) == spec_fields(DataSpec)
     assert set(TABLE) == spec_fields(TableSpec)
-    assert set(TRAINING) | set(PURE_SPEED) | WITHIN_ROUNDING == spec_fields(TrainingSpec)
+    assert set(TRAINING) | set(PURE_SPEED) | WITHIN_ROUNDING | OF_ANOTHER_RUN == spec_fields(TrainingSpec)
     assert set(BALANCE) == spec_fields(Balance)
 
 

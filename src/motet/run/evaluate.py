@@ -184,7 +184,7 @@ def _facts(fitted: Fitted, position: Position) -> dict[str, Any]:
         "balance": f"tasks {experiment.balance.tasks.kind}, modalities {experiment.balance.modalities.kind}",
         "seed": experiment.training.seed,
         "warnings": list(fitted.warnings),
-    }
+    } | ({} if fitted.taken is None else {"init_from": fitted.taken.text()})
 
 
 def _placer(table: Table) -> Any:

@@ -1,6 +1,7 @@
 """One experiment, from table to bundle: prepare, assemble, train, save, evaluate, report."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from motet.model import Network, collect
 from motet.nn import fingerprint, given_state
 from motet.run.evaluate import evaluate_run, write_report
 from motet.run.frozen import with_known_states
+from motet.run.init_from import KEPT
 from motet.run.judge import batches_of, calibrate, check_finite, priors, start_from_priors, validator
 from motet.run.learner import check_learner, learner, put_together
 from motet.run.order import check_order, order_of
@@ -70,12 +72,14 @@ def run_experiment(
     if resume and (out / REPORT).is_file():
         progress.say(f"{out}: this run is finished; there is nothing to resume")
         return Outcome(out, Report.of_run(out), already_done=True)
-    prepared = prepare(experiment, base=base, progress=progress)
+    prepared = prepare(experiment, base=base, progress=progress, kept=out / KEPT if resume else None)
     network = build(prepared.fitted)
     check_learner(experiment, network, together)
     check_order(prepared, network)
     asked = prepared.fitted.experiment
     _claim(out, asked, resume=resume)
+    if prepared.fitted.start is not None:
+        prepared.fitted.start.keep(out / KEPT)
     prepared = ready(with_known_states(prepared, network, progress=progress), network)
     loop = train(prepared, network, out=out, resume=resume, progress=progress, together=together)
     _write_relations(out, network, loop)
@@ -85,6 +89,7 @@ def run_experiment(
     write_report(out, evaluated)
     if prepared.fitted.experiment != asked:
         _write_experiment(out, prepared.fitted.experiment)
+    shutil.rmtree(out / KEPT, ignore_errors=True)
     return Outcome(out, evaluated.report)
 
 
@@ -95,7 +100,7 @@ def train_beside(experiment: Experiment, *, out: Path, base: Path, resume: bool,
     """
     if resume and (out / REPORT).is_file():
         return
-    prepared = prepare(experiment, base=base, progress=Quiet())
+    prepared = prepare(experiment, base=base, progress=Quiet(), kept=out / KEPT if resume else None)
     network = build(prepared.fitted)
     check_learner(experiment, network, together)
     check_order(prepared, network)
@@ -159,6 +164,8 @@ def train(
                     progress.say(f"warning: {damage}; the checkpoint before it is whole and is used")
                 log.write({"resumed_at": loop.position.step})
                 progress.say(f"going on after step {loop.position.step}")
+            elif fitted.taken is not None:
+                log.write({"init_from": fitted.taken.document()})
             loop.run(log)
     put_together(trained, network)
     return loop

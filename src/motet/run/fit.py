@@ -17,16 +17,23 @@ F = TypeVar("F")
 
 
 def fit_inputs(
-    inputs: Mapping[str, InputSpec], cells: Mapping[str, Iterator[object]]
+    inputs: Mapping[str, InputSpec],
+    cells: Mapping[str, Iterator[object]],
+    *,
+    known: Mapping[str, tuple[InputSpec, Preparation]] | None = None,
 ) -> dict[str, tuple[InputSpec, Preparation]]:
     """Inputs that share a preparation have it fitted to the cells of all of them, the owner's first.
 
+    Those that are `known`, as a model has them that training starts from, are not fitted again.
     Raises `DataError` for an input that no training row has.
     """
     owner = owners(inputs)
     found = {name: _some(name, spec, cells[name]) for name, spec in inputs.items()}
     fitted: dict[str, tuple[InputSpec, Preparation]] = {}
     for name in dict.fromkeys(owner.values()):
+        if known and name in known:
+            fitted[name] = known[name]
+            continue
         group = [name, *sorted(one for one in inputs if owner[one] == name != one)]
         where = _place("inputs", {one: inputs[one] for one in group})
         preparation = _fit(where, inputs[name].fit, chain.from_iterable(found[one] for one in group))

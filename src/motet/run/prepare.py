@@ -28,6 +28,8 @@ from motet.run.columns import check_apart, with_columns
 from motet.run.doubts import doubts, label_cells
 from motet.run.draws import check_resampled, check_weighed
 from motet.run.fit import fit_inputs
+from motet.run.init_from import Start, start_of
+from motet.run.start import Taken, give
 from motet.run.units import fit_tasks
 from motet.spec import Balance, Experiment
 from motet.tasks.base import Codec, TaskSpec
@@ -38,7 +40,8 @@ from motet.training import Progress, has_bfloat16, num_cores, pick_device
 class Fitted:
     """A resolved experiment with what was fitted on its training rows.
 
-    `weights` say how much each row of the splits counts in the losses; None: all alike.
+    `weights` say how much each row of the splits counts in the losses; None: all alike. `start` is the model that
+    training starts from, `taken` what of it is taken.
     """
 
     experiment: Experiment
@@ -49,6 +52,8 @@ class Fitted:
     inputs: Mapping[str, tuple[InputSpec, Preparation]]
     tasks: Mapping[str, tuple[TaskSpec, Codec]]
     warnings: tuple[str, ...]
+    start: Start | None = None
+    taken: Taken | None = None
 
     @property
     def columns(self) -> tuple[dict[str, Column], dict[str, Column]]:
@@ -65,10 +70,11 @@ class Prepared:
     dataset: Dataset
 
 
-def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
+def fit_columns(experiment: Experiment, *, base: Path, kept: Path | None = None) -> Fitted:
     """Read the tables, split the rows, and fit every preparation and codec on the training rows.
 
-    `base` is the folder that relative paths start from. Raises `SpecError` and `DataError` before anything is written.
+    `base` is the folder that relative paths start from, `kept` where a run that is resumed has a copy of the model it
+    started from. Raises `SpecError` and `DataError` before anything is written.
     """
     given = {
         name: as_owner(experiment.inputs[name], experiment.inputs[owner]).located(base)
@@ -90,7 +96,11 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
     cells = {
         name: present_cells(table, input_place(name, one), splits.train, root=root) for name, one in inputs.items()
     }
-    fitted_inputs = fit_inputs(inputs, cells)
+    training = experiment.training
+    if training.init_from is not None:
+        training = training.model_copy(update={"init_from": training.init_from.located(base)})
+    start = start_of(training.init_from, inputs, kept=kept)
+    fitted_inputs = fit_inputs(inputs, cells, known=None if start is None else start.known(inputs))
     inputs = {name: one for name, (one, _) in fitted_inputs.items()}
     labels = {name: label_cells(labels_of(name, job, inputs), table, splits.train, root) for name, job in tasks.items()}
     fitted_tasks = fit_tasks(tasks, labels, {name: reader for name, (_, reader) in fitted_inputs.items()})
@@ -99,7 +109,12 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
     warnings = doubts(table, splits, spec, inputs=inputs, tasks=fitted_tasks, labels=places, root=root)
     return Fitted(
         experiment=experiment.model_copy(
-            update={"inputs": inputs, "tasks": tasks, "fusion": experiment.fusion.resolved(len(inputs))}
+            update={
+                "inputs": inputs,
+                "tasks": tasks,
+                "fusion": experiment.fusion.resolved(len(inputs)),
+                "training": training,
+            }
         ),
         table=table,
         splits=splits,
@@ -108,15 +123,20 @@ def fit_columns(experiment: Experiment, *, base: Path) -> Fitted:
         inputs=fitted_inputs,
         tasks=fitted_tasks,
         warnings=warnings,
+        start=start,
     )
 
 
-def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepared:
-    """Fit, read every cell under the experiment's policy, and resolve what remains "auto"."""
-    fitted = fit_columns(experiment, base=base)
+def prepare(experiment: Experiment, *, base: Path, progress: Progress, kept: Path | None = None) -> Prepared:
+    """Fit, read every cell under the experiment's policy, and resolve what remains "auto"; `kept` as `fit_columns`."""
+    fitted = fit_columns(experiment, base=base, kept=kept)
     for line in fitted.warnings:
         progress.say(f"warning: {line}")
     network = build(fitted)  # parts that do not fit together are refused before every cell is read
+    taken = _given(fitted, network)
+    if fitted.start is not None and taken is not None:
+        progress.say(f"taken from {fitted.start.run}: {taken.text()}")
+        fitted = replace(fitted, taken=taken)
     inputs, targets = fitted.columns
     spec = experiment.data
     store = read_cells(
@@ -130,7 +150,7 @@ def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepar
     )
     _report_skipped(store.problems, progress)
     device = pick_device(experiment.training.device)
-    training = experiment.training.resolved(
+    training = fitted.experiment.training.resolved(
         num_rows=len(fitted.splits.train),
         streaming=any(column.items is None for column in store.columns.values()),
         device=str(device),
@@ -151,7 +171,10 @@ def prepare(experiment: Experiment, *, base: Path, progress: Progress) -> Prepar
 
 
 def build(fitted: Fitted) -> Network:
-    """The untrained network of a fitted experiment; raises `SpecError` where its parts do not fit together."""
+    """The untrained network of a fitted experiment, with the weights it starts from.
+
+    Raises `SpecError` where its parts do not fit together.
+    """
     experiment = fitted.experiment
     network = assemble(
         inputs=fitted.inputs,
@@ -162,7 +185,9 @@ def build(fitted: Fitted) -> Network:
         modality_balance=experiment.balance.modalities,
         seed=experiment.training.seed,
     )
-    for name in sorted(set(owners(experiment.inputs).values())):
+    _given(fitted, network)
+    given = () if fitted.start is None else fitted.start.inputs
+    for name in sorted(set(owners(experiment.inputs).values()).difference(given)):
         try:
             experiment.inputs[name].start(network.encoders[name].encoder)
         except SpecError as error:
@@ -171,6 +196,12 @@ def build(fitted: Fitted) -> Network:
     if fitted.weights is not None:
         check_weighed(network, balance=experiment.balance.modalities.kind)
     return network
+
+
+def _given(fitted: Fitted, network: Network) -> Taken | None:
+    """Put what `training.init_from` names into the network; what that is."""
+    spec = fitted.experiment
+    return None if fitted.start is None else give(fitted.start, network, fusion=spec.fusion, sharing=spec.sharing)
 
 
 MOST_WATCHED = 16

@@ -1,15 +1,41 @@
 """The training paragraph of an experiment, and what its "auto" means."""
 
 import math
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from motet.core.component import Frozen
 
 Auto = Literal["auto"]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+class InitFrom(Frozen):
+    """A model that was trained before, and which of its inputs to start from.
+
+    >>> InitFrom(run="runs/pre", inputs={"infrared": "photo"}).inputs
+    {'infrared': 'photo'}
+    """
+
+    run: str = Field(min_length=1, description="The folder of a run or a bundle, relative to the experiment file.")
+    inputs: dict[str, str] | None = Field(
+        default=None,
+        min_length=1,
+        description="By the name of an input here, that of the one there whose encoder and preparation it takes; left "
+        "out, each takes those of its own name.",
+    )
+
+    def located(self, base: Path) -> Self:
+        """With the folder as it is seen from anywhere; `base` is where a relative one starts."""
+        return self.model_copy(update={"run": str((base / self.run).resolve())})
+
+
+def _folder_alone(value: Any) -> Any:
+    """`init_from: runs/pre` stands for `init_from: {run: runs/pre}`."""
+    return {"run": str(value)} if isinstance(value, str | Path) else value
 
 
 class TrainingSpec(Frozen):
@@ -80,6 +106,11 @@ class TrainingSpec(Frozen):
     )
     tensorboard: bool = Field(
         default=False, description="Also write the curves to RUN/tensorboard (needs the track extra)."
+    )
+    init_from: Annotated[InitFrom | None, BeforeValidator(_folder_alone)] = Field(
+        default=None,
+        description="Start from what the model in this folder of a run learned: its encoders with their preparations, "
+        "its fusion and what its tasks shared. A folder, or a mapping that says of which inputs.",
     )
 
     @model_validator(mode="after")
