@@ -264,6 +264,26 @@ FUSION: dict[str, tuple[Document, dict[str, Change]]] = {
     ),
     "transformer": ({"width": 8, "heads": 2}, ATTENDS),
     "perceiver": ({"width": 8, "heads": 2}, {"latents": Change(4), **ATTENDS}),
+    "latent": (
+        {"width": 8},
+        {
+            "width": Change(6),
+            "align": Change("none"),
+            "weight": Change(1.0),
+            "decode": Change(True),
+            "decode_weight": Change(1.0, {"decode": True}),
+            "layers": Change(1),
+            **DROPOUT,
+        },
+    ),
+    "factors": (
+        {"width": 8, "rank": 4},
+        {"width": Change(6), "rank": Change(3), "ridge": Change(1.0), "weight": Change(1.0), **DROPOUT},
+    ),
+    "rbm": (
+        {"width": 8, "hidden": 4, "joint": 4},
+        {"width": Change(6), "hidden": Change(3), "joint": Change(3), "weight": Change(1.0), **DROPOUT},
+    ),
     "late": (
         {"width": 8},
         {

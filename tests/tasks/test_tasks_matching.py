@@ -15,11 +15,11 @@ from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells, Tokens
 from motet.data import read_table
 from motet.model.columns import labels_of
+from motet.nn.contrast import infonce, sigmoid
 from motet.run.columns import with_columns
 from motet.tasks import Matching, Reading
 from motet.tasks.matching import MatchingCodec, MatchingHead
 from motet.tasks.matching.codec import item_of
-from motet.tasks.matching.contrast import infonce, sigmoid
 from motet.tasks.matching.ranks import Place, places
 
 CODEC = MatchingCodec(between=("photo", "note"))

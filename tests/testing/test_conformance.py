@@ -47,11 +47,17 @@ FUSIONS = with_variants(
     fusion.Bottleneck(width=12, layers=3, from_layer=1, bottlenecks=1),
     fusion.Transformer(width=9, layers=1, heads=3),
     fusion.Perceiver(width=6, latents=2, layers=1, heads=1),
+    fusion.Latent(align="sigmoid", decode=True),
+    fusion.Latent(align="none", decode=True, width=7, layers=1, dropout=0.3),
+    *(fusion.Latent(align=align) for align in ("cca", "vicreg", "barlow")),
+    fusion.Factors(width=7, rank=20, dropout=0.3),
+    fusion.RBM(width=7, hidden=3, joint=5, dropout=0.3),
     fusion.Late(weights="learned", auxiliary=0.5),
     fusion.Late(weights={"photo": 2.0, "age": 1.0, "review": 0.5}),
     fusion.Late(rule="evidential", separate=True),
     fusion.Hybrid(fusion=fusion.Weighted(width=9), weights="learned"),
     fusion.Hybrid(fusion=fusion.Weighted(width=9), rule="uncertainty"),
+    fusion.Hybrid(fusion=fusion.Latent(width=9)),
 )
 SHARINGS = with_variants(
     sharing.AnySharing,

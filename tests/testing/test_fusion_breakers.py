@@ -10,10 +10,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from motet.core.errors import SpecError
-from motet.core.flow import Fused, Tokens
+from motet.core.flow import Fused, LossTerm, Tokens
 from motet.fusion import Concat, ConcatFusion, Fusion, FusionSpec, LateFusion, WeightedFusion
 from motet.fusion.base import Grids
+from motet.fusion.project import pooled as mean_token
 from motet.fusion.project import presence
+from motet.nn.pooling import hide
 from motet.testing import check_fusion, suite
 from motet.testing.fusion import CHECKS
 
@@ -127,6 +129,32 @@ class Leaky(ConcatFusion):
         return {"joint": replace(joint, tokens=contexts)}
 
 
+def with_objective(objective: Callable[[Tensor, Tensor, Tensor], LossTerm]) -> FusionSpec:
+    """Early fusion with a loss: of a number for each row, a weight, and which rows have both of two inputs."""
+
+    class Own(ConcatFusion):
+        learns_alone = True
+
+        def objectives(self, tokens: Mapping[str, Tokens], keys: Tensor | None = None) -> dict[str, LossTerm]:
+            both = tokens["age"].present & tokens["photo"].present if "photo" in tokens else tokens["age"].present
+            return {"own": objective(mean_token(tokens["age"]).sum(dim=1), self.mix.layers[0].weight.sum(), both)}
+
+    return broken(lambda widths: Own(widths, width=8))
+
+
+def reads_what_is_absent(age: Tensor, weight: Tensor, both: Tensor) -> LossTerm:
+    return LossTerm((age * both * weight).sum(), both.sum())
+
+
+def absent_rows_are_negatives(age: Tensor, weight: Tensor, both: Tensor) -> LossTerm:
+    """A row without the second input is told apart from those that have it."""
+    return LossTerm(hide(-(weight * hide(age, both)).log_softmax(dim=0), both).sum(), both.sum())
+
+
+def no_length_has_no_slope(age: Tensor, weight: Tensor, both: Tensor) -> LossTerm:
+    return LossTerm((weight * hide(age, both)).square().sum().sqrt(), both.sum())
+
+
 def at_most_four(widths: Mapping[str, int]) -> Fusion:
     if len(widths) > 4:
         raise SpecError("too many")
@@ -158,6 +186,9 @@ BREAKERS: dict[str, FusionSpec] = {
     "one_to_eight_inputs": broken(at_most_four),
     "gradients_are_right": pooled(lambda self, tokens, vector: vector * (1 + vector.detach() ** 2)),
     "state_dict_is_all": pooled(lambda self, tokens, vector: vector + self.offset.to(vector)),
+    "objectives_see_what_is_there": with_objective(reads_what_is_absent),
+    "objectives_count_their_rows": with_objective(absent_rows_are_negatives),
+    "objectives_are_finite": with_objective(no_length_has_no_slope),
 }
 
 

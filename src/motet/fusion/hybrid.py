@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import torch
+from jaxtyping import Int64
 from pydantic import BeforeValidator, Field, model_validator
+from torch import Tensor
 
 from motet.core.component import shorthand
-from motet.core.flow import Fused, Tokens
+from motet.core.flow import Fused, LossTerm, Tokens
 from motet.fusion.base import Fusion, FusionSpec, Grids
 from motet.fusion.concat import Concat
 from motet.fusion.joint import Joint
@@ -61,6 +63,11 @@ class Hybrid(FusionSpec):
         check_shares_count(self.rule, self.weights)
         return self
 
+    @property
+    def whole_batch(self) -> bool:
+        """As the joint stream's fusion has it."""
+        return self.fusion.whole_batch
+
     def build(self, input_widths: Mapping[str, int], *, grids: Grids | None = None) -> "HybridFusion":
         """Refuses weights that do not name exactly the streams."""
         joint = self.fusion.build(input_widths, grids=grids)
@@ -93,7 +100,7 @@ class HybridFusion(Fusion):
         while self.joint_stream in self.inputs:
             self.joint_stream += "_"
         self.output_width = joint.output_width
-        self.exact, self.contextual = joint.exact, joint.contextual
+        self.exact, self.contextual, self.learns_alone = joint.exact, joint.contextual, joint.learns_alone
         self.streams = (self.joint_stream, *self.inputs)
         self.rule = rule
         self.auxiliary = auxiliary
@@ -112,3 +119,7 @@ class HybridFusion(Fusion):
             stream: Fused(vectors[stream], present[:, column], shares[:, column], tokens=contexts[stream])
             for column, stream in enumerate(self.streams)
         }
+
+    def objectives(self, tokens: Mapping[str, Tokens], keys: Int64[Tensor, "B"] | None = None) -> dict[str, LossTerm]:
+        """Those of the joint stream's operator."""
+        return self.joint.objectives(tokens, keys)

@@ -6,10 +6,13 @@ from motet.fusion.coattention import CoAttention
 from motet.fusion.concat import Concat
 from motet.fusion.crossattention import CrossAttention
 from motet.fusion.deepset import DeepSet
+from motet.fusion.factors import Factors
 from motet.fusion.film import FiLM
 from motet.fusion.gated import Gated
+from motet.fusion.latent import Latent
 from motet.fusion.lowrank import LowRank
 from motet.fusion.perceiver import Perceiver
+from motet.fusion.rbm import RBM
 from motet.fusion.tensor import Tensor
 from motet.fusion.transformer import Transformer
 from motet.fusion.weighted import Weighted
@@ -28,4 +31,7 @@ Joint = (
     | Bottleneck
     | Transformer
     | Perceiver
+    | Latent
+    | Factors
+    | RBM
 )

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from motet.balance import Junction, Throttle
-from motet.core.flow import Cells, Fused, Tokens
+from motet.core.flow import Cells, Fused, LossTerm, Tokens
 from motet.fusion.base import Fusion
 from motet.model.parts import PartHeads, mean_over_streams, tokens_seen
 from motet.model.presence import Drop, PresentOnly, drop_inputs
@@ -132,6 +132,16 @@ class Network(nn.Module):
             learnt = self.parts.to_learn_from(copies, reading, own, seen, targets=targets, keys=keys)
             return decisions | {task: Decision(output, rows=rows) for task, (output, rows) in learnt.items()}
 
+    def objectives(self, tokens: Mapping[str, Tokens], keys: Int64[Tensor, "B"] | None = None) -> dict[str, LossTerm]:
+        """What the fusion learns without labels, by name: as it has it, in full precision, of tokens as `encode` made
+        them; what the throttle scales is the gradient of tasks.
+        """
+        if not self.fusion.learns_alone:
+            return {}
+        exact = {name: replace(one, values=_in_full(one.values), word=None, maps=()) for name, one in tokens.items()}
+        with row_keys(keys):
+            return self.fusion.objectives(exact, keys)
+
     def loss(self, task: str, output: Tensor, target: Cells) -> Float[Tensor, "B"]:
         """The loss of each row: as the rule has it that joins what streams say, or where none does, the task."""
         judged = self.rules[task] if task in self.rules else self.tasks[task]
@@ -184,6 +194,11 @@ class Network(nn.Module):
             singles = {name: self.singles[task][name](pooled[name]) for name in pooled}
             decisions[task] = Decision(joint, opinions, singles)
         return decisions
+
+
+def _in_full(values: Tensor) -> Tensor:
+    """Not in half precision; in double where they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def _opinion(rule: Rule, head: Head, features: Tensor, fused: Fused) -> Opinion:

@@ -68,6 +68,11 @@ def _check(experiment: Experiment, count: int) -> None:
                 f"tasks.{task}: {spec.kind} compares rows that lie in different processes, and there are {count}; "
                 "train in one"
             )
+    if experiment.fusion.whole_batch:
+        raise SpecError(
+            f"fusion: {experiment.fusion.kind} aligns inputs by comparing rows that lie in different processes, and "
+            f"there are {count}; train in one, or set `align: none`"
+        )
     rule = getattr(experiment.fusion, "rule", None)
     if rule in ("stacking", "uncertainty"):
         raise SpecError(

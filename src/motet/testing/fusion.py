@@ -16,6 +16,11 @@ from motet.fusion.base import Fusion, FusionSpec
 from motet.nn.dropout import salt_dropouts
 from motet.nn.keyed import row_keys
 from motet.testing import suite
+from motet.testing.fusion_objectives import (
+    objectives_are_finite,
+    objectives_count_their_rows,
+    objectives_see_what_is_there,
+)
 from motet.testing.fusion_streams import (
     a_row_without_inputs_is_finite,
     absent_streams_do_not_decide,
@@ -41,12 +46,12 @@ def spec_survives_json(spec: FusionSpec) -> None:
 
 
 def every_parameter_learns(spec: FusionSpec) -> None:
-    """Every parameter gets a gradient that is not zero."""
-    fusion = build(spec)
-    streams = fusion(some(spec))
-    suite.assert_all_learn(
-        fusion, suite.projected([fused.weight[:, None] * fused.pooled for fused in streams.values()])
-    )
+    """Every parameter gets a gradient that is not zero, from what comes out or from the operator's own losses."""
+    fusion, tokens = build(spec), some(spec)
+    streams = fusion(tokens)
+    own = fusion.objectives(tokens, torch.arange(len(tokens["age"].present)))
+    outputs = [fused.weight[:, None] * fused.pooled for fused in streams.values()]
+    suite.assert_all_learn(fusion, suite.projected([*outputs, *(term.sum for term in own.values())]))
 
 
 def nothing_learns_unseen(spec: FusionSpec) -> None:
@@ -200,6 +205,9 @@ CHECKS: tuple[Callable[[FusionSpec], None], ...] = (
     one_to_eight_inputs,
     gradients_are_right,
     state_dict_is_all,
+    objectives_see_what_is_there,
+    objectives_count_their_rows,
+    objectives_are_finite,
 )
 
 

@@ -7,10 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from motet.balance import Witness
-from motet.core.flow import Cells, LossTerm, Tokens
+from motet.core.flow import Batch, Cells, LossTerm, Tokens
+from motet.core.together import Together
 from motet.model.network import Decision, Network
 from motet.training.device import autocast
-from motet.training.processes import labels_in
+from motet.training.processes import labels_in, over_all
 
 JOINT = ""
 """The name of the joint decision's own term among those of a task."""
@@ -70,6 +71,20 @@ def beside_joint(parts: Mapping[str, Mapping[str, LossTerm]], shares: Mapping[st
         for name, term in terms.items()
         if name != JOINT
     }
+
+
+def fusion_losses(
+    network: Network, tokens: Mapping[str, Tokens], batch: Batch, *, keys: Tensor, together: Together
+) -> dict[str, Tensor]:
+    """The curves `fusion/name`: each loss of the fusion's own, a mean over the rows of all processes that it is about.
+
+    The rows of a filler are another process's to count. Row weights are those of labels, and say nothing here.
+    """
+    terms = network.objectives(tokens, keys)
+    if batch.filler:
+        terms = {name: LossTerm(0 * term.sum, 0 * term.count) for name, term in terms.items()}
+    whole = over_all({"fusion": terms}, together).get("fusion", {})
+    return {f"fusion/{name}": term.sum / term.count.clamp(min=1) for name, term in sorted(whole.items())}
 
 
 def witness(

@@ -57,6 +57,11 @@ def check_divisible(network: Network, *, watched: bool) -> None:
             "where tasks meet in more than one place) that are divided between processes; use at: features or layer, "
             "another method or way of sharing, or shard: false"
         )
+    if network.fusion.learns_alone:
+        raise SpecError(
+            "training.shard: the fusion has losses of its own, which take its weights when they are divided between "
+            "processes; use another fusion or shard: false"
+        )
     if watched and not compares_at_layer(network):
         raise SpecError(
             "training.shard: with this way of sharing balance.watch can only look at the parameters, which are divided "

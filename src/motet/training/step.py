@@ -15,7 +15,7 @@ from motet.core.together import Together
 from motet.model.network import Network
 from motet.nn.keyed import keys_of
 from motet.training.device import autocast
-from motet.training.losses import beside_joint, task_terms, witness
+from motet.training.losses import beside_joint, fusion_losses, task_terms, witness
 from motet.training.processes import label_counts, over_all, sum_gradients
 from motet.training.sharding import forget_idle, gradient_norm, had_rows, is_divided, local, take_step
 
@@ -27,7 +27,8 @@ class StepResult:
     `num_rows` is how many rows took part.
 
     `terms` are what losses hold beside the joint decision's own (`task/stream`), and what is added to them: penalties
-    of sharing, losses of a throttle. `factors` say what a throttle did to each input, as in `Throttle`; `weights` are
+    of sharing, losses of a throttle, and of the fusion's own (`fusion/name`).
+    `factors` say what a throttle did to each input, as in `Throttle`; `weights` are
     those of the tasks, as in `Junction`, in the step's last batch; `related` is
     what the junction's watch found, in the steps in which it looks.
     """
@@ -83,7 +84,10 @@ def train_step(
         parts = over_all(parts, together)
         means = _means(parts)
         # A penalty may be a mean over the rows of its batch; one that is not counts once in all just as well.
-        added = {name: omega * (rows[number] / max(1, sum(rows))) for name, omega in _penalties(network).items()}
+        share = rows[number] / max(1, sum(rows))
+        added = {name: omega * share for name, omega in _penalties(network).items()}
+        alone = fusion_losses(network, tokens, batch, keys=keys, together=together)
+        alone = {name: loss * share for name, loss in alone.items()}
         total = _total(network, means, {task: priorities[task] * share for task, share in shares.items()})
         if total is not None and network.throttle.uses_singles:
             weighed = _weights(total, {task: means[task] for task in network.heads if task in means})
@@ -92,11 +96,12 @@ def train_step(
             added |= network.throttle.terms(seen)
         if total is not None:
             # Every process adds the whole penalty: of each a part, so that the sum of their gradients is right.
-            sum((term / together.count for term in _finite(added)), start=total).backward()  # type: ignore[no-untyped-call]
+            parted = [term / together.count for term in _finite(added)]
+            sum([*parted, *_finite(alone)], start=total).backward()  # type: ignore[no-untyped-call]
         _add(losses, {task: mean * shares[task] for task, mean in means.items()})
-        _add(terms, added | beside_joint(parts, shares))
+        _add(terms, added | alone | beside_joint(parts, shares))
         # With gradients at the parameters backward keeps the graph: it has to go before the next batch makes another.
-        del tokens, decisions, parts, means, added, total
+        del tokens, decisions, parts, means, added, alone, total
     if network.throttle.uses_singles:
         network.throttle.after_backward(network.encoder_parameters(), key=key(seed, "throttle", step))
     sum_gradients(parameters, alike=list(network.junction.parameters()), together=together)

@@ -3,7 +3,6 @@
 Shapes: B rows, T tokens of an input, d their width, E width of the vectors.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -14,11 +13,9 @@ from torch import Tensor, nn
 
 from motet.core.flow import Cells, Tokens
 from motet.nn import MLP, Dropout, hide, masked_mean
+from motet.nn.contrast import LARGEST
 from motet.nn.named import Named
 from motet.tasks.part import PartHead, Reading
-
-LARGEST = math.log(100)
-"""The log of the largest scale, as CLIP has it."""
 
 
 class MatchingHead(PartHead):
@@ -28,6 +25,7 @@ class MatchingHead(PartHead):
     loss takes, `[B, 2, E]`, holds both, so that a logit is the product of two vectors: sqrt(t) u and sqrt(t) v, and
     with a bias one place more, 1 and b.
 
+    >>> import math
     >>> head = MatchingHead({"photo": 6, "text": 4}, between=("photo", "text"), width=3, scale=math.log(10))
     >>> photo = Tokens(torch.randn(2, 5, 6), torch.ones(2, 5, dtype=torch.bool), torch.ones(2, dtype=torch.bool))
     >>> text = Tokens(torch.randn(2, 1, 4), torch.ones(2, 1, dtype=torch.bool), torch.tensor([True, False]))

@@ -1,6 +1,5 @@
 """The Spec of tasks that find what belongs together."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
@@ -11,17 +10,15 @@ from torch import Tensor
 from motet.core.checks import did_you_mean
 from motet.core.errors import CellError, DataError, SpecError
 from motet.core.flow import Cells, Reader
+from motet.nn.contrast import STARTS, infonce, sigmoid
 from motet.tasks.base import Codec
 from motet.tasks.losses import loss_among_labelled
 from motet.tasks.matching.codec import MatchingCodec, item_of
-from motet.tasks.matching.contrast import infonce, sigmoid
 from motet.tasks.matching.head import MatchingHead
 from motet.tasks.part import PartTask, Source
 
 DESCRIBED = ("audio", "image", "video")
 """Kinds that stand first where a user does not say which side does: the other tells what is on them."""
-STARTS = {"infonce": (math.log(1 / 0.07), None), "sigmoid": (math.log(10), -10.0)}
-"""The log of the scale and the bias before training, as the papers have them."""
 
 
 class Matching(PartTask):

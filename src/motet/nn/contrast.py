@@ -4,10 +4,18 @@ n rows; `logits[i, j]` is how well the first side of row i goes with the second 
 two rows are about the same item. Each loss is `[n]`, a row's own share; it is 0 at best.
 """
 
+import math
+from types import MappingProxyType
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+LARGEST = math.log(100)
+"""The log of the largest scale, as CLIP has it."""
+STARTS = MappingProxyType({"infonce": (math.log(1 / 0.07), None), "sigmoid": (math.log(10), -10.0)})
+"""The log of the scale and the bias before training, as the papers have them."""
 
 
 def infonce(logits: Float[Tensor, "n n"], same: Bool[Tensor, "n n"]) -> Float[Tensor, "n"]:
