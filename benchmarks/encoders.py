@@ -121,10 +121,11 @@ def decoding(rounds: int, num_rows: int) -> None:
         "WAV": (inputs.Audio(), sounds("WAV", num_rows, chance), bare_sound),
         "FLAC": (inputs.Audio(), sounds("FLAC", num_rows, chance), bare_sound),
     }
-    print("| files | decoder alone, a second | read | read and varied | read / decoder, time (range) |\n|---|---|---|---|---|")
+    generator = np.random.default_rng(0)
+    print("| files | decoder alone, a second | read | read and varied | read / decoder, time (range) |")
+    print("|---|---|---|---|---|")
     for name, (spec, files, bare) in kinds.items():
         preparation = spec.fit(files)
-        generator = np.random.default_rng(0)
 
         def read(reader: Any = preparation, cells: list[bytes] = files) -> list[np.ndarray]:
             return [reader.read(cell) for cell in cells]

@@ -18,8 +18,8 @@ from motet.model.share import OWN_FIELDS, owners
 from motet.serving.restore import Restored, restore
 from motet.training.spec import InitFrom
 
-OF_TRAINING = frozenset({"crop", "dropout", "flip", "jitter", "layer_decay", "mask", "model", "separator", "tune"})
-OF_TRAINING |= {"unseen", "word_dropout", "zoom"}
+OF_TRAINING = frozenset({"augment", "crop", "dropout", "flip", "jitter", "layer_decay", "mask", "model", "separator"})
+OF_TRAINING |= {"shift", "tune", "unseen", "word_dropout", "zoom"}
 """Fields that say how a table is read or how an input is trained, not what its numbers mean: each run has its own."""
 WHERE = "training.init_from"
 KEPT = "init_from"
