@@ -1,5 +1,6 @@
 """Tiny models of every family, as their authors' library saves them, made by chance: no hub is needed."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,27 @@ IMAGE: Mapping[str, tuple[Callable[[], Any], str]] = {
 """A model, and whose processor stands beside it; none stands beside the model of DINOv3."""
 
 
+FEW = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 16}
+VIDEO: Mapping[str, Callable[[], Any]] = {
+    "videomae": lambda: transformers.VideoMAEModel(
+        transformers.VideoMAEConfig(image_size=32, num_frames=4, intermediate_size=32, **FEW)
+    ),
+    "vjepa2": lambda: transformers.VJEPA2Model(
+        transformers.VJEPA2Config(
+            crop_size=32,
+            frames_per_clip=4,
+            mlp_ratio=2,
+            pred_hidden_size=16,
+            pred_num_attention_heads=2,
+            pred_num_hidden_layers=1,
+            **FEW,
+        )
+    ),
+}
+SHORTER_SIDE = {"videomae": 34, "vjepa2": 36}
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+
+
 def save_image_model(family: str, folder: Path) -> tuple[Any, Any]:
     """A model of the family in this folder with its processor; both are returned."""
     torch.manual_seed(0)
@@ -163,6 +185,26 @@ def save_audio_model(family: str, folder: Path) -> tuple[Any, Any]:
     model.save_pretrained(folder)
     made.save_pretrained(folder)
     return model, made
+
+
+def save_video_model(family: str, folder: Path) -> tuple[Any, Any]:
+    """A model of the family in this folder, and how it frames a picture; both are returned.
+
+    V-JEPA 2 has a file of its own that says the size of the crop; the shorter side is 256/224 of it.
+    """
+    torch.manual_seed(0)
+    model = VIDEO[family]().eval()
+    model.save_pretrained(folder)
+    crop = {"height": 32, "width": 32}
+    processor = transformers.VideoMAEImageProcessorPil(
+        size={"shortest_edge": SHORTER_SIDE[family]}, crop_size=crop, **IMAGENET
+    )
+    if family == "videomae":
+        processor.save_pretrained(folder)
+        return model, processor
+    said = {"video_processor_type": "VJEPA2VideoProcessor", "crop_size": 32, "return_metadata": False, **IMAGENET}
+    (folder / "video_preprocessor_config.json").write_text(json.dumps(said), "utf-8")
+    return model, processor
 
 
 def save_text_model(family: str, folder: Path) -> Any:

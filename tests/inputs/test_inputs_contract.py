@@ -27,6 +27,7 @@ from motet.inputs import (
     Set,
     Text,
     Vector,
+    Video,
 )
 from motet.inputs.base import readable
 from motet.nn import keys_of, row_keys, salt_dropouts
@@ -35,6 +36,7 @@ CHANCE = np.random.default_rng(0)
 SOUNDS = [(CHANCE.normal(size=size).astype(np.float32), 8000) for size in (1600, 90, 3000, 2500, 810)]
 LATER = ("datetime", "set", "series")
 PICTURES = [CHANCE.integers(0, 256, size=(20, 14, 3), dtype=np.uint8) for _ in range(5)]
+CLIPS = [CHANCE.integers(0, 256, size=(size, 9, 7, 3), dtype=np.uint8) for size in (4, 1, 3, 9, 2)]
 TEXTS = ["one two three", "", "three", "two two one one three one two", "naïve 😀"]
 CASES: dict[str, tuple[InputSpec, Sequence[object]]] = {
     "image": (Image(first=8, width=16, dropout=0.2), PICTURES),
@@ -60,6 +62,11 @@ CASES: dict[str, tuple[InputSpec, Sequence[object]]] = {
     "number": (Number(bins=4, width=8), ["1", 2, 3.5, "-4e3", True]),
     "quantile": (Number(scaling="quantile", encoding="linear", width=8), [1, 1, 1, 2, 50]),
     "category": (Category(width=8), ["a", "b", "a", "b", 5]),
+    "video": (Video(frames=4, first=4, width=8), CLIPS),
+    "video over space and time": (
+        Video.model_validate({"encoder": "cnn3d", "first": 4, "width": 8, "flip": True}),
+        CLIPS,
+    ),
     "vector": (Vector(width=8), ["1|2|3", [1, 2, 4], np.array([0.5, 2, -1]), "7|2|3", "-1|2|0"]),
     "datetime": (Datetime(width=8), [f"2024-0{month}-1{month} 0{month}:30" for month in range(1, 8)]),
     "set": (Set(width=8), ["a|b", "b|c", [], ["c", "a", "rare"], "a"]),
@@ -204,7 +211,7 @@ def test_cells_that_can_not_be_read_are_passed_over_in_fitting(case: Any) -> Non
         spec.fit(nonsense)
 
 
-@pytest.mark.parametrize("kind", ["image", "audio", "text", "number", "category", "vector", *LATER])
+@pytest.mark.parametrize("kind", ["image", "audio", "text", "number", "category", "vector", "video", *LATER])
 def test_the_union_knows_every_kind_and_refuses_typos(kind: str) -> None:
     spec = TypeAdapter(AnyInput).validate_python({"kind": kind})
     assert (spec.word(), bool(spec.summary())) == (kind, True)
@@ -284,6 +291,18 @@ CHANGES: dict[str, dict[str, object]] = {
     "points": {"order": True},
     "codes": {"separator": ";"},
     "plain codes": {"values": "categories"},
+    "video": {
+        "frames": 2,
+        "rate": 1.0,
+        "size": (5, 5),
+        "channels": 1,
+        "crop": 0.3,
+        "flip": True,
+        "encoder": "cnn3d",
+        "first": 6,
+        "width": 12,
+        "dropout": 0.5,
+    },
 }
 
 
@@ -296,7 +315,7 @@ def test_every_field_changes_something(name: str, field: str) -> None:
 
 
 def test_no_field_is_left_out() -> None:
-    for name in ("image", "audio", "text", "number", "category", "vector", *LATER):
+    for name in ("image", "audio", "text", "number", "category", "vector", "video", *LATER):
         own = set(type(CASES[name][0]).model_fields) - set(InputSpec.model_fields)
         of_paths = {"files"} | ({"separator"} if CASES[name][0].media else set())  # what reads the table asks for them
         changed = {field for case, fields in CHANGES.items() if CASES[case][0].kind == name for field in fields}

@@ -27,6 +27,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "text": [{}, {"encoder": {"kind": "transformer", "heads": 2}}],
     "number": [{}, {"encoding": "linear", "scaling": "quantile"}],
     "image": [{}, {"size": (9, 12), "channels": 1}],
+    "video": [{}, {"encoder": "cnn3d"}],
     "weighted": [{}, {"per_row": True}],
     "late": [{}, {"weights": "learned", "auxiliary": 0.5}],
     "hybrid": [{}, {"fusion": {"kind": "weighted", "width": 8}, "weights": "learned"}],
@@ -42,7 +43,7 @@ def variants(room: str, kind: str) -> list[Any]:
     small = {
         name: value
         for name, value in SMALL.items()
-        if name in cls.model_fields and (kind, name) != ("image", "channels")
+        if name in cls.model_fields and (kind, name) not in (("image", "channels"), ("video", "channels"))
     }
     tried = VARIANTS.get(kind, [{}]) + ([] if room == "inputs" else chosen(cls))
     return [cls.model_validate({**small, **variant}) for variant in tried]

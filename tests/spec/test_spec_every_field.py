@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from PIL import Image
 from pydantic import BaseModel
-from tests.inputs.pretrained_models import save_audio_model, save_image_model, save_text_model
+from tests.inputs.pretrained_models import save_audio_model, save_image_model, save_text_model, save_video_model
 
 import motet
 from motet.core.component import Frozen
@@ -181,6 +181,23 @@ INPUTS: dict[str, tuple[Document, dict[str, Change]]] = {
             **DROPOUT,
         },
     ),
+    "video": (
+        {"column": "album", "first": 4, "width": 4, "encoder": {"kind": "cnn2d", "layers": 1, "heads": 2}},
+        {
+            **common("album", "film", "media/photo2.png|media/print2.png"),
+            "separator": Change(";", refused="names a file that is there"),
+            "frames": Change(1),
+            "rate": Change(0.1, {"column": "film"}),
+            "size": Change([6, 5]),
+            "channels": Change(3),
+            "crop": Change(0.4),
+            "flip": Change(True),
+            "encoder": Change("cnn3d"),
+            "first": Change(8),
+            "width": Change(6),
+            **DROPOUT,
+        },
+    ),
 }
 TUNED = {
     "model": Change("models/distilbert"),
@@ -204,6 +221,11 @@ ENCODERS: dict[str, dict[str, tuple[Document, dict[str, Change]]]] = {
     "series": {
         "cnn": ({"channels": 4, "blocks": 1}, {"channels": Change(6), "blocks": Change(2)}),
         "transformer": ({"layers": 1, "heads": 2}, {"layers": Change(2), "heads": Change(4)}),
+    },
+    "video": {
+        "cnn2d": ({"layers": 1, "heads": 2}, {"layers": Change(2), "heads": Change(4)}),
+        "cnn3d": ({}, {}),
+        "pretrained": ({"model": "models/videomae"}, TUNED | {"model": Change("models/vjepa2")}),
     },
     "text": {
         "gru": ({}, {"layers": Change(2)}),
@@ -1088,6 +1110,8 @@ def write_models(folder: Path) -> None:
         save_text_model(family, folder / family)
     for family in ("vit", "resnet"):
         save_image_model(family, folder / family)
+    for family in ("videomae", "vjepa2"):
+        save_video_model(family, folder / family)
     for family in ("wavlm", "hubert"):
         save_audio_model(family, folder / family)
 
@@ -1109,6 +1133,18 @@ def tagged(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"speech": "|".join(speech), "mood": "|".join(moods), "noted": " ".join(reversed(words))}
 
 
+def write_film(path: Path, frames: np.ndarray) -> None:
+    """Three grey frames, as a video of a fifth of a second."""
+    import av
+
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("ffv1", rate=15)
+        (stream.height, stream.width), stream.pix_fmt = frames.shape[1:], "gray"
+        for frame in frames:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        file.mux(stream.encode())
+
+
 def row(folder: Path, number: int, chance: np.random.Generator) -> dict[str, Any]:
     for name in ("photo", "print"):
         Image.fromarray(chance.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / f"media/{name}{number}.png")
@@ -1118,6 +1154,7 @@ def row(folder: Path, number: int, chance: np.random.Generator) -> dict[str, Any
     steps = np.add.outer(np.arange(8), np.arange(8) * (number % 5)) // 6  # drawn from nothing: chance is as it was
     for name, numbers in (("mask", steps % 3), ("relief", 1 + steps)):
         Image.fromarray(numbers.astype(np.uint8)).save(folder / f"media/{name}{number}.png")
+    write_film(folder / f"media/film{number}.mkv", np.stack([steps * 20, steps * 9, steps]).astype(np.uint8))
     new = number % 2
     cup = {"label": ["bowl", "cup"][new], "box": [1, 1, 4 + number % 4, 6]}
     return {
@@ -1129,6 +1166,7 @@ def row(folder: Path, number: int, chance: np.random.Generator) -> dict[str, Any
         **{name: f"media/{name}{number}.png" for name in ("photo", "print", "mask", "relief")},
         "album": f"media/photo{number}.png|media/print{number}.png",
         **{name: f"media/{name}{number}.wav" for name in ("tone", "noise")},
+        "film": f"media/film{number}.mkv",
         "note": ["Good", "good and cheap", "Bad", "late and cold"][int(chance.integers(4))],
         "shop": ["north", "south", "east"][int(chance.integers(3))],
         "age": int(chance.integers(38, 44)),

@@ -121,6 +121,7 @@ INPUTS = with_variants(
     inputs.Image.model_validate({"encoder": "vit", "width": 32}),
     inputs.Image.model_validate({"encoder": {"kind": "hog", "cell": 4}, "width": 32}),
     inputs.Text.model_validate({"encoder": "tfidf"}),
+    inputs.Video.model_validate({"encoder": "cnn3d"}),
 )
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from motet import media
 from motet.core.checks import text_of
-from motet.core.errors import CellError
+from motet.core.errors import CellError, SpecError
 from motet.data.problems import shown
 from motet.data.table import Table
 
@@ -133,17 +133,17 @@ def _kind_of_type(table: Table, name: str) -> Kind | None:
 
 
 def _kind_of_media(table: Table, name: str) -> Kind:
-    """Pictures and sound are told apart by their first bytes."""
+    """Pictures, videos and sound are told apart by their headers."""
     first = next((row for row in range(table.num_rows) if table.arrow.column(name)[row].is_valid), None)
     if first is None:
         return "empty"
     cell = table.cells((name,), rows=np.array([first]))[0]
     if isinstance(cell, dict) and cell.get("bytes") is None and isinstance(cell.get("path"), str):
         return SUFFIXES.get(PurePath(cell["path"]).suffix.lower(), "image")
-    for kind, header in (("image", media.image_size), ("audio", media.sound_rate)):
+    for kind, header in (("image", media.image_size), ("video", media.video_size), ("audio", media.sound_rate)):
         try:
             header(cell)
-        except CellError:
+        except (CellError, SpecError):  # the latter where no video can be read at all
             continue
         return cast(Kind, kind)
     return "video"

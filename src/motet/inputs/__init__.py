@@ -14,9 +14,11 @@ from motet.inputs.series import CNNLayers, Series, SeriesCNNEncoder, SeriesPrepa
 from motet.inputs.set import Set, SetEncoder, SetPreparation
 from motet.inputs.text import GRULayers, Text, TextEncoder, TextPreparation, TransformerLayers
 from motet.inputs.vector import Vector, VectorEncoder, VectorPreparation
+from motet.inputs.video import SpaceTimeEncoder, Video, VideoEncoder, VideoPreparation
 
 AnyInput = Annotated[
-    Image | Text | Audio | Number | Category | Vector | Datetime | Set | Series, Field(discriminator="kind")
+    Image | Text | Audio | Video | Number | Category | Vector | Datetime | Set | Series,
+    Field(discriminator="kind"),
 ]
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "Set",
     "SetEncoder",
     "SetPreparation",
+    "SpaceTimeEncoder",
     "Text",
     "TextEncoder",
     "TextPreparation",
@@ -55,4 +58,7 @@ __all__ = [
     "Vector",
     "VectorEncoder",
     "VectorPreparation",
+    "Video",
+    "VideoEncoder",
+    "VideoPreparation",
 ]

@@ -7,6 +7,7 @@ Spectrograms, and the way back from them to a sound, are here for inputs that he
 """
 
 from motet.media.audio import resample, sound, sound_rate
+from motet.media.clip import frames_of, video, video_size
 from motet.media.framing import Framing, View, relit
 from motet.media.griffinlim import samples_of_mel
 from motet.media.mel import log_mel, mel_filters
@@ -26,6 +27,7 @@ __all__ = [
     "View",
     "array",
     "data_uri",
+    "frames_of",
     "image",
     "image_size",
     "is_data_uri",
@@ -43,5 +45,7 @@ __all__ = [
     "stretched",
     "uri_bytes",
     "vector_of",
+    "video",
+    "video_size",
     "wav_bytes",
 ]

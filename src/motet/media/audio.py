@@ -1,6 +1,7 @@
 """Sound -> mono float32 samples in -1..1 and their rate, and resampling.
 
-Several channels are averaged. At most ten minutes, as the header says, are decoded.
+Several channels are averaged. At most ten minutes, as the header says, are decoded. What libsndfile can not read may
+be a video, where PyAV is installed: the sound is then its sound track.
 """
 
 import io
@@ -13,6 +14,7 @@ from jaxtyping import Float32
 
 from motet.core.errors import CellError
 from motet.media.source import stream
+from motet.media.track import has_pictures_or_sound, track, track_rate
 
 MAX_SECONDS = 600
 MAX_VALUES = MAX_SECONDS * 96_000  # over all channels: 230 MB once decoded
@@ -23,7 +25,8 @@ def sound(source: object) -> tuple[Float32[np.ndarray, "samples"], int]:
     """Decode one sound: a path, bytes, `(array, rate)`, or a dict `{"array", "sampling_rate"}` or `{"bytes", "path"}`.
 
     Arrays are `[samples]` or `[samples, channels]`, floats or 16-bit integers.
-    Errors: `CellError` with the reason: not a sound, truncated, empty, longer than ten minutes, not finite.
+    Errors: `CellError` with the reason: not a sound, truncated, empty, longer than ten minutes, not finite, a video
+    without a sound track.
 
     >>> samples, rate = sound((np.zeros(8, dtype=np.float32), 8000))
     >>> samples.dtype, rate
@@ -49,8 +52,12 @@ def sound_rate(source: object) -> int:
     given = _given_samples(source)
     if given is not None:
         return _rate(given[1])
-    with stream(source) as data, _opened(data) as file:
-        return int(file.samplerate)
+    with stream(source) as data:
+        opened = _opened_or_none(data)
+        if opened is None:
+            return _rate(track_rate(data))
+        with opened as file:
+            return int(file.samplerate)
 
 
 def resample(
@@ -95,7 +102,10 @@ def _rate(rate: object) -> int:
 def _decoded(source: object) -> tuple[np.ndarray, int]:
     with stream(source) as data:
         _check_riff(data)
-        with _opened(data) as file:
+        opened = _opened_or_none(data)
+        if opened is None:
+            return _of_video(data)
+        with opened as file:
             _check_length(file.frames, _rate(file.samplerate), channels=file.channels)
             frames = min(file.frames, MAX_SECONDS * file.samplerate)
             try:
@@ -105,6 +115,22 @@ def _decoded(source: object) -> tuple[np.ndarray, int]:
             if len(samples) < frames:
                 raise CellError(f"the sound is truncated: {len(samples)} of {frames} samples")
             return samples, int(file.samplerate)
+
+
+def _opened_or_none(data: BinaryIO) -> Any:
+    """The sound as libsndfile opens it; None for what it refuses and PyAV, where that is installed, does not."""
+    try:
+        return _opened(data)
+    except CellError:
+        if has_pictures_or_sound(data):
+            return None
+        raise
+
+
+def _of_video(data: BinaryIO) -> tuple[np.ndarray, int]:
+    samples, rate = track(data, most=MAX_VALUES)
+    _check_length(len(samples), _rate(rate), channels=samples.shape[1])
+    return samples, rate
 
 
 def _opened(data: BinaryIO) -> Any:

@@ -140,7 +140,7 @@ def _shadow_of(
 def _could_pair(guess: ColumnGuess, task: ColumnGuess, num_rows: int) -> bool:
     """False where counts alone say that the columns are not one to one; comparing all rows takes a while."""
     whole = guess.num_present == task.num_present == num_rows
-    return guess.kind not in ("image", "audio") and not (whole and guess.num_distinct != task.num_distinct)
+    return guess.kind not in ("image", "audio", "video") and not (whole and guess.num_distinct != task.num_distinct)
 
 
 def _few(guess: ColumnGuess) -> bool:
@@ -224,7 +224,7 @@ def _shown(guess: ColumnGuess, kind: str) -> str:
     if kind in ("number", "regression") and guess.kind != "vector":
         return f"{_number(guess.low)} to {_number(guess.high)}"
     examples = [" ".join(example.split()) for example in guess.examples]
-    if guess.kind in ("vector", "series", "datetime") or kind in ("image", "audio", "text"):
+    if guess.kind in ("vector", "series", "datetime") or kind in ("image", "audio", "video", "text"):
         return f"e.g. {examples[0]}" if examples else ""
     return f"{guess.num_distinct:,} values: {', '.join(examples)}" + (", ..." if guess.num_distinct > 3 else "")
 

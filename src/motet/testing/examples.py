@@ -45,6 +45,11 @@ def _pictures() -> list[object]:
     return [generator.integers(0, 256, (side, side + 2, 3), dtype=np.uint8) for side in range(12, 24)]
 
 
+def _clips() -> list[object]:
+    generator = np.random.default_rng(0)
+    return [generator.integers(0, 256, (1 + place % 4, 10, 12, 3), dtype=np.uint8) for place in range(12)]
+
+
 def _texts() -> list[object]:
     text = "a slow boat drifts past quiet houses while nobody on the shore looks up again"
     return [text[start : start + 8 + 3 * start] for start in range(0, 36, 3)]
@@ -190,6 +195,7 @@ INPUTS: dict[str, Callable[[], list[object]]] = {
     "set": _sets,
     "text": _texts,
     "vector": _vectors,
+    "video": _clips,
 }
 TASKS: dict[str, Callable[[], list[object]]] = {
     "depth": _depths,

@@ -24,8 +24,8 @@ class Read(NamedTuple):
 class Backbone(nn.Module):
     """A model of `transformers` behind one call.
 
-    Text is read from `ids` and `mask`, a picture from `pixels`, a sound from `samples` and `mask` or from
-    `frames` and `length`. Maps are read cell by cell, row by row.
+    Text is read from `ids` and `mask`, a picture or a clip from `pixels`, a sound from `samples` and `mask` or
+    from `frames` and `length`. Maps are read cell by cell, row by row.
     """
 
     def __init__(self, model: nn.Module, modality: Modality) -> None:
@@ -44,7 +44,8 @@ class Backbone(nn.Module):
         if self.modality == "audio":
             found, mask = listen(self.model, values)
             return Read(found.last_hidden_state, mask, _pooled(found))
-        found = self.model(pixel_values=values["pixels"])
+        clips = type(self.model).__name__ == "VJEPA2Encoder"
+        found = self.model(**{"pixel_values_videos" if clips else "pixel_values": values["pixels"]})
         states = found.last_hidden_state
         if states.dim() == 4:
             states = states.flatten(2).transpose(1, 2)

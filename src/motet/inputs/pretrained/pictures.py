@@ -24,6 +24,7 @@ PROCESSORS: Mapping[str, str] = {
     "MobileNetV2": "MobileNetV2ImageProcessorPil",
     "CLIP": "CLIPImageProcessorPil",
     "Siglip": "SiglipImageProcessorPil",
+    "VideoMAE": "VideoMAEImageProcessorPil",
 }
 """By what stands before ImageProcessor in the name a model's files give."""
 

@@ -112,12 +112,12 @@ def _line(error: Exception) -> str:
 def _whole(tower: nn.Module) -> Any:
     """The class whose saved weights hold those of this half."""
     name = type(tower).__name__
-    return getattr(library(), "WhisperModel" if name == "WhisperEncoder" else name)
+    return getattr(library(), {"WhisperEncoder": "WhisperModel", "VJEPA2Encoder": "VJEPA2Model"}.get(name, name))
 
 
 def _tower(model: nn.Module) -> nn.Module:
-    """The half that reads, of a model that also writes."""
-    return model.encoder if type(model).__name__ == "WhisperModel" else model  # type: ignore[return-value]
+    """The half that reads, of a model that also writes or foretells."""
+    return model.encoder if type(model).__name__ in ("WhisperModel", "VJEPA2Model") else model  # type: ignore[return-value]
 
 
 @contextmanager
