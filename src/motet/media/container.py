@@ -146,7 +146,7 @@ def _from_the_start(data: BinaryIO) -> BinaryIO:
         data.seek(0)
         return data
     os.lseek(data.fileno(), 0, os.SEEK_SET)
-    return io.FileIO(data.fileno(), closefd=False)  # type: ignore[return-value]
+    return io.FileIO(data.fileno(), closefd=False)
 
 
 def _nothing_else(url: str, flags: int, options: object) -> Any:
