@@ -871,6 +871,7 @@ TRAINING = {
     "precision": Change("bfloat16"),
     "device": Change("cuda:99", refused="cuda:99"),
     "average": Change(0.0),
+    "mix": Change({"kind": "mixup", "alpha": 1.0}),
     "patience": Change(1, {"epochs": 4, "learning_rate": 1e-9, "optimizer": "sgd"}),
     "seed": Change(1),
     "tensorboard": Change(True),

@@ -137,6 +137,7 @@ class Loop:
             progress=done,
             clip=self.spec.clip,
             precision=str(self.spec.precision),
+            mix=self.spec.mix,
         )
         position.step += 1
         position.batch += len(group)
@@ -245,6 +246,4 @@ class Loop:
 
 
 def _skipped(result: StepResult) -> list[str]:
-    if not result.moved:
-        return sorted(result.losses)
-    return sorted(task for task, loss in result.losses.items() if not math.isfinite(loss))
+    return sorted(task for task, loss in result.losses.items() if not (result.moved and math.isfinite(loss)))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from motet.core.component import Frozen
+from motet.training.mix import AnyMix
 
 Auto = Literal["auto"]
 Count = Annotated[int, Field(ge=1)]
@@ -67,6 +68,9 @@ class TrainingSpec(Frozen):
     )
     average: float = Field(
         default=0.998, ge=0, lt=1, description="Decay of the moving average of the weights that is kept; 0 for none."
+    )
+    mix: AnyMix | None = Field(
+        default=None, description="mixup or cutmix: rows are mixed in pairs, inputs and labels in the same shares."
     )
     weight_decay: float = Field(
         default=0.01, ge=0, description="On weights and embeddings; never on biases, norms and absent tokens."

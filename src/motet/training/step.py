@@ -16,6 +16,7 @@ from motet.model.network import Network
 from motet.nn.keyed import keys_of
 from motet.training.device import autocast
 from motet.training.losses import beside_joint, fusion_losses, task_terms, witness
+from motet.training.mix import AnyMix, Mixture, decided
 from motet.training.processes import label_counts, over_all, sum_gradients
 from motet.training.sharding import forget_idle, gradient_norm, had_rows, is_divided, local, take_step
 
@@ -27,9 +28,8 @@ class StepResult:
     `num_rows` is how many rows took part.
 
     `terms` are what losses hold beside the joint decision's own (`task/stream`), and what is added to them: penalties
-    of sharing, losses of a throttle, and of the fusion's own (`fusion/name`).
-    `factors` say what a throttle did to each input, as in `Throttle`; `weights` are
-    those of the tasks, as in `Junction`, in the step's last batch; `related` is
+    of sharing, losses of a throttle, and of the fusion's own (`fusion/name`). `factors` say what a throttle did to each
+    input, as in `Throttle`; `weights` are those of the tasks, as in `Junction`, in the step's last batch; `related` is
     what the junction's watch found, in the steps in which it looks.
     """
 
@@ -54,6 +54,7 @@ def train_step(
     progress: float = 1.0,
     clip: float | None = None,
     precision: str = "float32",
+    mix: AnyMix | None = None,
 ) -> StepResult:
     """Train on the batches of one step, already on the network's device.
 
@@ -63,24 +64,28 @@ def train_step(
     A task without a label in the step is left out, and so is one whose loss is not finite (of several batches: left out
     of those where it is not); when the gradient itself is not finite, no weight moves.
 
+    With `mix` rows are mixed in pairs: then a label counts as much as it has a share in a row.
+
     Of several processes (`junction.together`) each brings batches of its own, as many as the others.
     """
     together = network.junction.together
-    labels, rows = label_counts(batches, sorted(network.tasks), together)
+    mixtures = [None if mix is None else Mixture.of(batch.rows, mix, seed=seed, step=step) for batch in batches]
+    judged = [one if by is None else by.labels(one) for one, by in zip(batches, mixtures, strict=True)]
+    labels, rows = label_counts(judged, sorted(network.tasks), together)
     counts = {task: count for task in sorted(network.tasks) if (count := sum(own[task] for own in labels))}
     losses, terms = dict.fromkeys(counts, 0.0), dict[str, float]()
     optimizer.zero_grad(set_to_none=True)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     divided, ran = any(map(is_divided, parameters)), set[str]()
-    for number, (batch, own) in enumerate(zip(batches, labels, strict=True)):
+    for number, (batch, own, mixture) in enumerate(zip(batches, labels, mixtures, strict=True)):
         network.junction.watch.begin(step, first=number == 0)
         shares = {task: own[task] / count for task, count in counts.items() if own[task]}
         keys = keys_of(batch.rows, seed, "step", step)
         with autocast(batch.rows.device, precision):
-            tokens = network.encode(batch.inputs, keys, progress=progress)
-            decisions = network.decide(tokens, keys, batch.targets)
+            tokens, decisions = decided(network, batch, mixture, keys, progress=progress)
         ran |= had_rows(tokens) if divided else set()
-        parts = task_terms(network, decisions, batch.targets, labelled=list(shares), row_weights=batch.weights)
+        targets, weights = judged[number].targets, judged[number].weights
+        parts = task_terms(network, decisions, targets, labelled=list(shares), row_weights=weights)
         parts = over_all(parts, together)
         means = _means(parts)
         # A penalty may be a mean over the rows of its batch; one that is not counts once in all just as well.
@@ -117,8 +122,8 @@ def train_step(
             )
         network.junction.after_step(told, again)
     related = network.junction.watch.found
-    factors, weights = dict(network.throttle.factors), dict(network.junction.weights)
-    return StepResult(losses, counts, terms, factors, weights, moved, sum(rows), related)
+    factors, balance = dict(network.throttle.factors), dict(network.junction.weights)
+    return StepResult(losses, counts, terms, factors, balance, moved, sum(rows), related)
 
 
 @torch.no_grad()
