@@ -10,9 +10,9 @@ one to the next, as they were seen, or as the third, first, fourth, second; each
 chance is .5, and a bag of the frames tells nothing. Whole streets are held out: 0001TP and 0016E5 train, 0006R0
 validates, Seq05VD tests. Clips of the last two do not overlap.
 
-Options were chosen on the validation rows; the test rows are read once, by three seeds. One thread.
+Options were chosen on the validation rows; the test rows are read once, by seed 0. One thread.
 
-    python benchmarks/inputs_video.py [--valid] [--table camvid] [--seeds 0 1 2] [--minutes 8] [--set training.epochs=2]
+    python benchmarks/inputs_video.py [--valid] [--table camvid] [--seeds 0] [--minutes 8] [--set training.epochs=2]
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--valid", action="store_true", help="score the validation rows; the test rows are not read")
     parser.add_argument("--table", choices=("moving", "camvid"), nargs="+", default=["moving", "camvid"])
     parser.add_argument("--side", choices=SIDES, nargs="+", default=list(SIDES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--minutes", type=float, default=8.0, help="no model is begun after so much processor time")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="a change to the experiment")
     arguments = parser.parse_args()
@@ -107,8 +107,7 @@ def moving_experiment(table: Path, side: str, seed: int, *, valid: bool) -> dict
             "sound": {"kind": "audio", "column": "clip", "channels": 16, "width": 32},
         },
         "tasks": {task: {"kind": "multiclass", "metric": "accuracy"} for task in ("direction", "pitch", "both")},
-        "fusion": {"kind": "concat", "width": 64, "layers": 2},
-        "training": TRAINING | {"epochs": 10, "learning_rate": 3e-3, "seed": seed},
+        "training": TRAINING | {"epochs": 12, "learning_rate": 3e-3, "seed": seed},
     }
 
 
@@ -168,16 +167,16 @@ def written(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def drift(direction: int, chance: np.random.Generator) -> np.ndarray:
-    """A square or a disc of some colour on another, a step of two to three pixels from frame to frame."""
+    """A bright square or disc on a dark ground, a step of two to three pixels from frame to frame."""
     place, step = chance.uniform(0, SIDE, size=2), chance.uniform(2, 3) * np.array(STEPS[direction])
     radius, disc = chance.uniform(4, 7), bool(chance.integers(2))
-    colours = chance.integers(0, 256, size=(2, 3))
+    colours = chance.integers(0, 96, size=(2, 3)) + np.array([[160], [0]])
     axis, clip = np.arange(SIDE), np.empty((FRAMES, SIDE, SIDE, 3), dtype=np.uint8)
     for number in range(FRAMES):
         away = [np.abs((axis - one + SIDE / 2) % SIDE - SIDE / 2) for one in place + number * step]
         rows, columns = away[0][:, None], away[1][None]
         inside = np.hypot(rows, columns) < radius if disc else np.maximum(rows, columns) < radius
-        noise = chance.normal(0, 12, size=(SIDE, SIDE, 3))
+        noise = chance.normal(0, 6, size=(SIDE, SIDE, 3))
         clip[number] = np.clip(np.where(inside[..., None], colours[0], colours[1]) + noise, 0, 255)
     return clip
 
