@@ -95,3 +95,17 @@ def test_what_is_absent_can_be_given_back_by_the_rest() -> None:
     u = fusion.factors({"a": x["a"], "b": torch.zeros(200, 4)}, {"a": there, "b": ~there})
     left = (fusion.back["b"](u) - x["b"]).square().sum() / x["b"].square().sum()
     assert float(left.detach()) < 0.05
+
+
+def test_factors_are_solved_in_full_precision_whatever_is_around_them() -> None:
+    fusion = FactorsFusion(WIDTHS, width=5, rank=32, ridge=1e-3, weight=0.2)
+    for _, back in fusion.back.items():
+        back.map.data *= 10
+    tokens = example(WIDTHS)
+    exact = {name: Tokens(one.values.float(), one.mask, one.present) for name, one in tokens.items()}
+    vectors, present = fusion._seen(exact)
+    plain = fusion.factors(vectors, present)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(fusion.factors(vectors, present), plain)
+        (stream,) = fusion(exact).values()
+        assert bool(stream.pooled.isfinite().all())

@@ -353,3 +353,15 @@ def test_why_nothing_is_kept_is_said_of_pictures_too(tmp_path: Path, monkeypatch
     motet.fit(document, out=tmp_path / "run", progress=progress)
     why = "photo: its pictures vary in training (crop, flip), so the frozen encoder reads them anew in every epoch; "
     assert "\n".join(progress.told).count(why + "`crop: 0, flip: false` would let what it says be kept") == 1
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "set_seed", "ViTModel"])
+def test_a_bundle_names_no_other_part_of_the_library(kind: str, folders: Folders) -> None:
+    preparation = prepared(folders["wavlm"][0])[1]
+    for extractor in (
+        {**preparation.extractor, "feature_extractor_type": kind},
+        {**preparation.extractor, "trust_remote_code": True},
+    ):
+        other = type(preparation).model_validate({**preparation.model_dump(), "extractor": extractor})
+        with pytest.raises(SpecError, match="the feature extractor"):
+            other.read(SOUNDS[0])

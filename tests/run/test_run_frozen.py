@@ -10,6 +10,7 @@ pytest.importorskip("transformers", reason="the extra `pretrained` is not instal
 
 from tests.inputs.pretrained_models import WORDS, save_text_model
 
+import motet
 from motet.data import KeptArrays, name_of
 from motet.inputs import Text
 from motet.inputs.pretrained import Pretrained, PretrainedEncoder
@@ -81,3 +82,26 @@ def test_40_of_40_other_weights_are_not(made: tuple[PretrainedTextPreparation, P
     assert is_kept(preparation, encoder)
     encoder.output = "mean"
     assert not is_kept(preparation, encoder)
+
+
+def test_states_that_would_be_too_many_are_not_made(
+    made: tuple[PretrainedTextPreparation, PretrainedEncoder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handful of cells tells; then each batch is encoded anew, and ends with the same weights."""
+    rows = [{"note": f"{WORDS[row % 5]} tree {WORDS[row % 3]} {row}", "y": row % 5} for row in range(60)]
+    text = {"kind": "text", "encoder": {"kind": "pretrained", "model": str(tmp_path / "model")}}
+    asked = {
+        "data": {"train": rows, "valid": 0.2},
+        "inputs": {"note": text},
+        "tasks": {"y": "regression"},
+        "training": {"epochs": 2, "batch_size": 16},
+    }
+    kept = motet.fit(asked, out=tmp_path / "kept").folder
+    read = []
+    plain = PretrainedEncoder.known
+    monkeypatch.setattr("motet.run.frozen.MOST_BYTES", 100)
+    monkeypatch.setattr(PretrainedEncoder, "known", lambda *given, **more: read.append(1) or plain(*given, **more))
+    anew = motet.fit(asked, out=tmp_path / "anew").folder
+    assert 0 < len(read) <= 16
+    weights = [(one / "bundle" / "weights.safetensors").read_bytes() for one in (kept, anew)]
+    assert weights[0] == weights[1]

@@ -150,14 +150,15 @@ def test_the_group_may_be_an_input_too(tmp_path: Path) -> None:
     assert run.report["rel"]["ndcg"].value is not None
 
 
-def test_rows_of_like_length_meet_where_they_are_asked_to() -> None:
+@pytest.mark.parametrize("words", [False, True])
+def test_rows_of_like_length_meet_where_they_are_asked_to(words: bool) -> None:
     chance = np.random.default_rng(0)
     texts = [{"note": "word " * int(chance.geometric(0.1)), "x": float(chance.normal())} for _ in range(400)]
     padded = {}
     for grouped in (False, True):
         asked = {
             "data": {"train": texts, "valid": 0.2},
-            "inputs": {"note": {"kind": "text", "vocabulary": 300, "width": 4}},
+            "inputs": {"note": {"kind": "text", "vocabulary": 300, "width": 4, "words": words}},
             "tasks": {"x": "regression"},
             "training": {"epochs": 1, "batch_size": 16, "group_lengths": grouped},
         }

@@ -152,7 +152,7 @@ MESSAGES: list[tuple[Any, str]] = [
     ),
     (
         but("inputs/review/encoder", "lstm"),
-        "inputs.review.encoder.kind: 'lstm' is not a kind; choose from gru, transformer, pretrained, minilm",
+        "inputs.review.encoder.kind: 'lstm' is not a kind; choose from gru, transformer, tfidf, pretrained, minilm",
     ),
     (but("inputs/review/width", 9), "inputs.review: the 4 heads of the transformer must divide the width 9"),
     (

@@ -45,13 +45,19 @@ def methods() -> dict[str, BalancerSpec]:
 
 def zoo() -> dict[str, tuple[dict[str, Any], str]]:
     """Inputs and a fusion: every kind of each, and an encoder that two inputs have in common."""
-    found = {f"fusion {kind}": (MIXED, kind) for kind in ROOMS["fusion"]}
+    found = {f"fusion {kind}": (MIXED, kind) for kind in ROOMS["fusion"] if _divisible(kind)}
     found |= {f"input {kind}": ({kind: {}, "other": {"kind": "number"}}, "concat") for kind in ROOMS["inputs"]}
     attention = {"kind": "text", "encoder": {"kind": "transformer", "heads": 2}}
     return found | {
         "attention": ({"text": attention, "number": {}}, "concat"),
         "shared": ({"text": {}, "borrower": {"kind": "text", "share": "text"}}, "concat"),
     }
+
+
+def _divisible(kind: str) -> bool:
+    """Whether a fusion has no losses of its own: those are refused together with `shard`."""
+    fusion = _small(ROOMS["fusion"][kind], {}).resolved(2).build({"number": 8, "text": 8})  # type: ignore[attr-defined]
+    return not fusion.learns_alone
 
 
 def method_trained(kind: str, together: Together, *, optimizer: str = "sgd") -> Found:

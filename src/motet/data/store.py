@@ -41,11 +41,15 @@ class StoredColumn:
 
     @property
     def lengths(self) -> Int64[np.ndarray, "rows"] | None:
-        """How long each row's item is, 0 where there is none; None where all are as long, or items are not kept."""
-        if self.items is None or self.items.block is not None or not self.items.shapes.shape[1]:
+        """How long each row's item is, along the first axis in which items differ, 0 where there is none.
+
+        None where all are as long, or items are not kept.
+        """
+        if self.items is None or self.items.block is not None or not len(self.items):
             return None
+        differ = (self.items.shapes != self.items.shapes[0]).any(axis=0)
         lengths = np.zeros(len(self.present), dtype=np.int64)
-        lengths[self.present] = self.items.shapes[:, 0]
+        lengths[self.present] = self.items.shapes[:, int(np.argmax(differ))]
         return lengths
 
     def take(self, places: Int64[np.ndarray, "n"], rows: Int64[np.ndarray, "n"]) -> list[np.ndarray]:

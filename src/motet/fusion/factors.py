@@ -113,7 +113,17 @@ class FactorsFusion(Fusion):
     def factors(
         self, vectors: Mapping[str, Float[Tensor, "B D"]], present: Mapping[str, Bool[Tensor, "B"]]
     ) -> Float[Tensor, "B R"]:
-        """`A^{-1} sum_m Y_m (x_m - c_m)`; what is absent is 0 in `vectors`."""
+        """`A^{-1} sum_m Y_m (x_m - c_m)`, in full precision, without which A may have no root; what is absent is 0 in
+        `vectors`.
+        """
+        first = vectors[self.inputs[0]]
+        with torch.autocast(first.device.type, enabled=False):
+            exact = torch.promote_types(first.dtype, torch.float32)
+            return self._solved({name: vector.to(exact) for name, vector in vectors.items()}, present)
+
+    def _solved(
+        self, vectors: Mapping[str, Float[Tensor, "B D"]], present: Mapping[str, Bool[Tensor, "B"]]
+    ) -> Float[Tensor, "B R"]:
         first = vectors[self.inputs[0]]
         eye = torch.eye(self.read.in_features, dtype=first.dtype, device=first.device)
         left, right = [self.ridge * eye.expand(first.shape[0], -1, -1)], []

@@ -94,9 +94,9 @@ class BagEncoder(Encoder):
         self.output_width = encoder.output_width
         self.encoder = encoder
 
-    def at(self, progress: float) -> None:
+    def at(self, progress: float) -> bool:
         """As the encoder of the parts."""
-        self.encoder.at(progress)
+        return self.encoder.at(progress)
 
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
         """The tensors of the parts `[N, K, ...]` and `there [N, K]` -> `[N, K * t, D]`."""

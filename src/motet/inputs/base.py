@@ -63,8 +63,12 @@ class Encoder(nn.Module, ABC):
     output_grid: tuple[int, int] | None = None
     output_maps: tuple[tuple[int, int, int], ...] = ()
 
-    def at(self, progress: float) -> None:
-        """A training step begins, so much of training lies behind, from 0 to 1: what opens or closes does so here."""
+    def at(self, progress: float) -> bool:
+        """A training step begins, so much of training lies behind, from 0 to 1: what opens or closes does so here.
+
+        Whether other parameters learn from now on.
+        """
+        return False
 
     @abstractmethod
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:

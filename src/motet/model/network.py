@@ -1,6 +1,6 @@
 """The whole model in one page: encode, throttle, fuse, share, part at the junction, decide, join decisions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -74,9 +74,8 @@ class Network(nn.Module):
         self.priors = Named(priors)
         self.singles = Named({task: Named(inputs) for task, inputs in singles.items()})
         self.tasks = dict(tasks)
-        rooms = (self.encoders, self.throttle, self.fusion, self.sharing)
-        junction.shared = [one for room in rooms for one in room.parameters() if one.requires_grad]
         self.drop = dict(drop)
+        junction.shared = self._learning()
 
     def forward(
         self,
@@ -96,13 +95,27 @@ class Network(nn.Module):
 
         In training some are taken away, as many as `drop` says for that part of training (`progress`, from 0 to 1).
         """
+        return self.encode_shown(self.shown(inputs, keys, progress=progress), keys, progress=progress)
+
+    def shown(
+        self, inputs: Mapping[str, Cells], keys: Int64[Tensor, "B"] | None, *, progress: float
+    ) -> Mapping[str, Cells]:
+        """What `encode` leaves of the inputs: in training, without what is taken away."""
+        if not self.training or keys is None:
+            return inputs
+        rates = {name: drop.at(progress) for name, drop in self.drop.items()}
+        inputs = drop_inputs(inputs, rates, keys) if any(rates.values()) else inputs
+        kept = self.throttle.keep({name: cells.present for name, cells in inputs.items()}, keys)
+        return {name: Cells(cells.values, kept[name]) for name, cells in inputs.items()}
+
+    def encode_shown(
+        self, inputs: Mapping[str, Cells], keys: Int64[Tensor, "B"] | None = None, *, progress: float = 1.0
+    ) -> dict[str, Tokens]:
+        """`encode` of inputs that nothing is taken from."""
         if self.training and keys is not None:
-            rates = {name: drop.at(progress) for name, drop in self.drop.items()}
-            inputs = drop_inputs(inputs, rates, keys) if any(rates.values()) else inputs
-            shown = self.throttle.keep({name: cells.present for name, cells in inputs.items()}, keys)
-            inputs = {name: Cells(cells.values, shown[name]) for name, cells in inputs.items()}
-            for _, one in self.encoders.items():
-                one.encoder.at(progress)
+            changed = [one.encoder.at(progress) for _, one in self.encoders.items()]
+            if any(changed) and self.junction.shared is not None:
+                self.junction.shared = self._learning()
         return {name: encoder(inputs[name], keys) for name, encoder in self.encoders.items()}
 
     def decide(
@@ -110,8 +123,10 @@ class Network(nn.Module):
         tokens: Mapping[str, Tokens],
         keys: Int64[Tensor, "B"] | None = None,
         targets: Mapping[str, Cells] | None = None,
+        *,
+        mix: Callable[[Tensor], Tensor] | None = None,
     ) -> dict[str, Decision]:
-        """From tokens to decisions.
+        """From tokens to decisions; `mix` is what becomes of the vectors `[B, D]` that fusion makes of rows.
 
         Given `targets`, tasks that read parts of inputs, or write, say what their loss takes, for the rows with a label
         there; those without such a row are left out. Else they answer every row.
@@ -119,6 +134,8 @@ class Network(nn.Module):
         with row_keys(keys):
             throttled, alone = self.throttle(tokens)
             streams = self.fusion(throttled)
+            if mix is not None:
+                streams = {name: replace(fused, pooled=mix(fused.pooled)) for name, fused in streams.items()}
             own = {name: replace(throttled[name], word=one.word, maps=one.maps) for name, one in tokens.items()}
             seen = tokens_seen(streams)
             shared = {name: self.sharing[name].trunk(fused.pooled) for name, fused in streams.items()}
@@ -163,6 +180,11 @@ class Network(nn.Module):
         self.throttle.epoch_end(valid)
         for _, rule in self.rules.items():
             rule.epoch_end()
+
+    def _learning(self) -> list[nn.Parameter]:
+        """The parameters that tasks share and that learn by now, since encoders may open gradually."""
+        rooms = (self.encoders, self.throttle, self.fusion, self.sharing)
+        return [one for room in rooms for one in room.parameters() if one.requires_grad]
 
     def _features(
         self, copies: Mapping[str, Mapping[str, Tensor]], streams: Mapping[str, Fused]

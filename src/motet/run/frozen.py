@@ -3,12 +3,13 @@
 import hashlib
 import json
 from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import torch
 
 from motet.data import ItemsBuilder, KeptArrays, StoredColumn, name_of
-from motet.inputs.base import InputSpec, Preparation
+from motet.inputs.base import InputSpec, Preparation, spread
 from motet.inputs.pretrained import KnownStates, PretrainedEncoder
 from motet.model import Network
 from motet.model.share import lender
@@ -18,7 +19,9 @@ from motet.training import Progress, pick_device
 
 KEPT_AT_ONCE = 2048
 MOST_BYTES = 4 << 30
-"""Of states in memory. Where there are more, the encoder reads the cells of every batch instead."""
+"""Of states in memory. Where there would be more, the encoder reads the cells of every batch instead."""
+SAMPLED = 16
+"""So many cells tell how much memory the states of all will take."""
 
 
 def with_known_states(prepared: Prepared, network: Network, *, progress: Progress) -> Prepared:
@@ -48,6 +51,10 @@ def _known(
     if column.items is None:
         return column
     items = column.items.take(np.arange(len(column.items)))
+    some = [encoder.known(preparation.batch([item]), words=False).nbytes for item in spread(items, SAMPLED)]
+    if some and len(items) * sum(some) / len(some) > MOST_BYTES:
+        progress.say(f"{name}: too many states to keep in memory; each batch is encoded anew")
+        return column
     names = list(map(name_of, items))
     kept = KeptArrays(_maker(encoder, preparation))
     states = kept.find(names)
@@ -81,9 +88,11 @@ def _why_not(name: str, spec: InputSpec, preparation: Preparation) -> str:
 
 
 def _maker(encoder: PretrainedEncoder, preparation: Preparation) -> str:
-    """What a state depends on beside its cell's content: preparation, weights, what is read of them, and device."""
+    """What a state depends on beside its cell's content: preparation, weights, what is read of them, and who reads."""
     weights = encoder.backbone.state_dict()
-    device = next(iter(weights.values())).device.type
+    device = next(iter(weights.values())).device
+    machine = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    reader = (torch.__version__, version("transformers"), torch.get_float32_matmul_precision(), machine)
     kind, fields = type(preparation).__qualname__, preparation.model_dump_json()
-    texts = (kind, fields, encoder.output, fingerprint(weights), torch.__version__, device)
+    texts = (kind, fields, encoder.output, fingerprint(weights), *reader)
     return hashlib.blake2b("\x1f".join(texts).encode(), digest_size=16).hexdigest()

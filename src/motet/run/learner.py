@@ -6,14 +6,11 @@ from motet.core.together import Together
 from motet.model import Network
 from motet.spec import Experiment
 from motet.training import TrainingSpec, compile_encoders, pick_device
-from motet.training.mix import check_mixed
 from motet.training.sharding import check_divisible, compares_at_layer, divide, is_divided, whole
 
 
 def check_learner(experiment: Experiment, network: Network, together: Together | None) -> None:
-    """Refuse, by `SpecError`, what can not be trained with divided weights, or with mixed rows."""
-    if experiment.training.mix is not None:
-        check_mixed(network, several=together is not None and together.several)
+    """Refuse, by `SpecError`, what can not be trained with divided weights."""
     if experiment.training.shard and together is not None and together.several:
         check_divisible(network, watched=experiment.balance.watch not in ("auto", 0))
 

@@ -34,6 +34,7 @@ from motet.run.units import fit_tasks
 from motet.spec import Balance, Experiment
 from motet.tasks.base import Codec, TaskSpec
 from motet.training import Progress, has_bfloat16, num_cores, pick_device
+from motet.training.mixing import check_mixed
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,8 @@ def build(fitted: Fitted) -> Network:
         except SpecError as error:
             raise SpecError(f"inputs.{name}.{error}") from None
     check_resampled(experiment.data.resample, {name: spec for name, (spec, _) in fitted.tasks.items()})
+    if experiment.training.mix is not None:
+        check_mixed(network, experiment.training.mix, fitted.inputs)
     if fitted.weights is not None:
         check_weighed(network, balance=experiment.balance.modalities.kind)
     return network

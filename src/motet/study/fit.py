@@ -57,6 +57,11 @@ def _check(experiment: Experiment, count: int) -> None:
             f"balance.tasks.weights: search trains models of its own in one process, and there are {count}; "
             f"search in one, then write down the weights it found ({SEARCH}/{WEIGHTS} in the run)"
         )
+    if experiment.training.mix is not None:
+        raise SpecError(
+            f"training.mix: the rows of a pair may lie in different processes, and there are {count}; train in one, or "
+            "leave mix out"
+        )
     if experiment.sharing.kind == "dselect":
         raise SpecError(
             f"sharing: the penalties of dselect are means over the rows of one process, and there are {count}; "

@@ -70,7 +70,7 @@ class TrainingSpec(Frozen):
         default=0.998, ge=0, lt=1, description="Decay of the moving average of the weights that is kept; 0 for none."
     )
     mix: AnyMix | None = Field(
-        default=None, description="mixup or cutmix: rows are mixed in pairs, inputs and labels in the same shares."
+        default=None, description="mixup or cutmix: rows are mixed in pairs, and their labels in the same shares."
     )
     weight_decay: float = Field(
         default=0.01, ge=0, description="On weights and embeddings; never on biases, norms and absent tokens."

@@ -64,14 +64,16 @@ class PretrainedEncoder(Encoder, Paced, Given):
         """Whether no weight of the backbone learns."""
         return self.tune == "frozen"
 
-    def at(self, progress: float) -> None:
+    def at(self, progress: float) -> bool:
         """Open what is to be open by now, where the backbone is opened gradually."""
-        if self.tune == "gradual":
-            depths = self._depths()
-            deepest = max(depths.values())
-            is_open = int(min(1.0, progress / OPENED_AFTER) * deepest)
-            for parameter in self.backbone.parameters():
-                parameter.requires_grad_(depths[id(parameter)] <= is_open)
+        if self.tune != "gradual":
+            return False
+        depths = self._depths()
+        is_open = int(min(1.0, progress / OPENED_AFTER) * max(depths.values()))
+        other = [one for one in self.backbone.parameters() if one.requires_grad != (depths[id(one)] <= is_open)]
+        for parameter in other:
+            parameter.requires_grad_(not parameter.requires_grad)
+        return bool(other)
 
     def paces(self) -> Iterator[tuple[nn.Parameter, float]]:
         """Each parameter of the backbone with `layer_decay` to the power of how many layers lie above it."""
@@ -100,15 +102,17 @@ class PretrainedEncoder(Encoder, Paced, Given):
     def states(self, values: Mapping[str, Tensor]) -> tuple[Float[Tensor, "N T D"], Bool[Tensor, "N T"]]:
         """What `output` makes of the backbone's states.
 
-        A frozen backbone reads row by row, each without its padding and without a graph: what it says of a row is then
-        the same, to the bit, in any batch, and can be kept.
+        A frozen backbone reads row by row, each without its padding and without a graph, in the precision of its
+        weights: what it says of a row is then the same, to the bit, in any batch, and can be kept.
         """
         if not self.frozen:
             return _output_of(self.backbone(values), self.output)
         with torch.no_grad():
             if torch.compiler.is_compiling():
                 return _output_of(self.backbone(values), self.output)
-            return _joined([self._alone(values, row) for row in range(len(next(iter(values.values()))))])
+            some = next(iter(values.values()))
+            with torch.autocast(some.device.type, enabled=False):
+                return _joined([self._alone(values, row) for row in range(len(some))])
 
     def known(self, values: Mapping[str, Tensor], *, words: bool) -> Float32[np.ndarray, "T D"]:
         """The states of the one row that is given, as they can be kept; with `words` beside the number of the word."""

@@ -68,9 +68,14 @@ def extractor_fields(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def made_extractor(fields: Mapping[str, Any]) -> Any:
-    """The extractor of these fields."""
-    kind = getattr(library(), str(fields[KIND]))
-    return kind(**{name: value for name, value in fields.items() if name != KIND})
+    """The extractor of these fields; raises `SpecError` for a kind or a field that is not one of those heeded."""
+    kind = str(fields.get(KIND))
+    given = {name: value for name, value in fields.items() if name != KIND}
+    foreign = sorted(set(given) - set(KEPT.get(kind, ())))
+    if kind not in KEPT or foreign:
+        what = f"has a field {foreign[0]!r}" if kind in KEPT else f"is {kind!r}"
+        raise SpecError(f"encoder.model: the feature extractor {what}; expected one of {', '.join(sorted(KEPT))}")
+    return getattr(library(), kind)(**given)
 
 
 def frames_of(config: Mapping[str, Any]) -> Frames | None:
