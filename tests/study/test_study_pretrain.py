@@ -96,20 +96,49 @@ def test_the_experiments_own_tasks_without_labels_stay_and_no_other() -> None:
 
 def test_what_goes_with_labels_is_left_out_and_all_else_is_kept() -> None:
     experiment = motet.Experiment(
-        data={"train": "t.csv", "resample": "bought", "group": "owner"},  # type: ignore[arg-type]
+        data={"train": "t.csv", "resample": "bought", "weight": "trust", "group": "owner"},  # type: ignore[arg-type]
         inputs=MATCHED,  # type: ignore[arg-type]
         tasks={"bought": tasks.Binary(), "price": tasks.Regression()},
         fusion=fusion.Late(rule="stacking", width=12, folds=3),
         balance={"tasks": balance.Fixed(weights={"bought": 2.0, "price": 1.0}), "modalities": "ogm"},  # type: ignore[arg-type]
-        training={"epochs": "auto", "init_from": "runs/pre"},  # type: ignore[arg-type]
+        training={"epochs": "auto", "init_from": "runs/pre", "mix": "mixup"},  # type: ignore[arg-type]
     )
     found = unlabelled(experiment)
-    assert found.data == experiment.data.model_copy(update={"resample": None})
+    assert found.data == experiment.data.model_copy(update={"resample": None, "weight": None})
     assert found.inputs == experiment.inputs
     assert found.fusion.model_dump() == fusion.Late(width=12, auxiliary=1.0).model_dump()
     assert found.balance == motet.Balance()
-    assert found.training == experiment.training.model_copy(update={"init_from": None})
+    assert found.training == experiment.training.model_copy(update={"init_from": None, "mix": None})
     assert found.sharing == experiment.sharing
+
+
+def test_rows_that_are_mixed_and_weighed_with_labels_are_pretrained_without(tmp_path: Path) -> None:
+    table = [row | {"trust": "unknown"} for row in rows(count=20)]
+    given = document(table, training={"epochs": 1, "mix": "mixup"})
+    given["data"] = given["data"] | {"weight": "trust"}
+    run = motet.pretrain(given, out=tmp_path / "run")
+    assert list(run.report.content["tasks"]) == ["matching of note and title"]
+
+
+@pytest.mark.parametrize("own", [{}, {"again": {"kind": "reconstruction", "of": "note", "read": "tokens"}}])
+def test_what_a_task_that_is_left_out_asks_of_an_input_it_has_here_too(own: dict[str, Any], tmp_path: Path) -> None:
+    table = [row | {"tags": ["A", "B", "A"]} for row in rows(count=20)]
+    tasks = {"tags": {"kind": "tagging", "of": "note"}, **own}
+    given = document(table, tasks=tasks, training={"epochs": 1})
+    pre = motet.pretrain(given, out=tmp_path / "pre")
+    fitted = {name: preparation for name, (_, preparation) in motet.load(pre.folder).inputs.items()}
+    assert [fitted[name].words for name in ("note", "title")] == [True, True]  # type: ignore[attr-defined]
+    assert "tags" not in pre.report.content["tasks"]
+    run = motet.fit(given | {"training": {"epochs": 1, "init_from": str(pre.folder)}}, out=tmp_path / "run")
+    assert run.report.content["training"]["init_from"].startswith("input note, ")
+    assert motet.load(run.folder).inputs["note"][1] == fitted["note"]
+
+
+def test_what_is_asked_and_what_is_written_do_not_agree() -> None:
+    given = document(rows(count=20), tasks={"tags": {"kind": "tagging", "of": "note"}})
+    given["inputs"] = {"note": NOTE | {"words": False}}
+    with pytest.raises(SpecError, match=r"inputs\.note\.words: found False, but tasks\.tags needs True"):
+        load_unlabelled(given)
 
 
 def test_a_document_may_leave_out_its_tasks(tmp_path: Path) -> None:

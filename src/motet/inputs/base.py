@@ -16,6 +16,9 @@ from motet.core.errors import CellError, DataError
 from motet.core.flow import Tokens
 
 Item = TypeVar("Item")
+OF_TRAINING = frozenset({"augment", "crop", "dropout", "flip", "jitter", "layer_decay", "mask", "model", "separator"})
+OF_TRAINING |= {"shift", "tune", "unseen", "word_dropout", "zoom"}
+"""Fields that say how a table is read or how an input is trained, not what its numbers mean: each run has its own."""
 
 
 class Preparation(Frozen, ABC):
@@ -133,6 +136,15 @@ class InputSpec(ComponentSpec, ABC):
     @abstractmethod
     def build(self, preparation: Preparation) -> Encoder:
         """The encoder for cells prepared so, freshly initialised."""
+
+    def trained_as(self, preparation: Preparation) -> Preparation:
+        """What was fitted, for another run or another Spec, with `OF_TRAINING` as this Spec has them; "auto": as it is.
+
+        A kind whose preparation has these fields under other names, or inside another, says so itself.
+        """
+        fields = sorted(OF_TRAINING & set(type(self).model_fields) & set(type(preparation).model_fields))
+        own = {field: getattr(self, field) for field in fields}
+        return preparation.model_copy(update={field: value for field, value in own.items() if value != "auto"})
 
     def located(self, base: Path) -> Self:
         """With paths it names as they are seen from anywhere; `base` is where relative ones start."""

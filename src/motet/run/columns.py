@@ -22,11 +22,24 @@ def with_columns(
     """
     found = {name: _with_columns("inputs", name, one, columns) for name, one in inputs.items()}
     jobs = {name: _with_labels(name, one, found, columns) for name, one in tasks.items()}
-    for name, job in jobs.items():
-        if isinstance(job, PartTask):
-            asked = [other for one in job.reads for other in _alike(one, found)]
+    return as_asked(found, jobs), jobs
+
+
+def as_asked(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec]) -> dict[str, InputSpec]:
+    """The inputs as these tasks need them, those that share an encoder alike; `SpecError` for one that says otherwise.
+
+    >>> from motet.inputs import Text
+    >>> from motet.tasks import Tagging
+    >>> as_asked({"note": Text()}, {"names": Tagging()})["note"].words
+    True
+    """
+    found = dict(inputs)
+    for name, job in tasks.items():
+        if isinstance(job, PartTask) and job.asks:
+            reads = _with_reading(name, job, found).reads
+            asked = [other for one in reads for other in _alike(one, found)]
             found |= {other: _as_asked(other, found[other], name, job) for other in asked}
-    return found, jobs
+    return found
 
 
 def _with_columns(room: str, name: str, spec: S, columns: Sequence[str]) -> S:
@@ -37,10 +50,7 @@ def _with_columns(room: str, name: str, spec: S, columns: Sequence[str]) -> S:
 def _with_labels(name: str, spec: TaskSpec, inputs: Mapping[str, InputSpec], columns: Sequence[str]) -> TaskSpec:
     """The task with the inputs it reads and the columns of its labels written out."""
     if isinstance(spec, PartTask):
-        try:
-            spec = spec.reading({one: its.kind for one, its in inputs.items()})
-        except SpecError as error:
-            raise SpecError(f"tasks.{name}: {error}") from None
+        spec = _with_reading(name, spec, inputs)
         if spec.label_from is not None:
             return spec
     spec = _with_columns("tasks", name, spec, columns)
@@ -50,6 +60,14 @@ def _with_labels(name: str, spec: TaskSpec, inputs: Mapping[str, InputSpec], col
             hint = did_you_mean(column, columns)
             raise SpecError(f"tasks.{name}.{field}: the table has no column {column!r}{hint}")
     return spec
+
+
+def _with_reading(name: str, spec: PartTask, inputs: Mapping[str, InputSpec]) -> PartTask:
+    """The task with the inputs it reads written out."""
+    try:
+        return spec.reading({one: its.kind for one, its in inputs.items()})
+    except SpecError as error:
+        raise SpecError(f"tasks.{name}: {error}") from None
 
 
 def check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec], *, id_column: str | None) -> None:

@@ -7,20 +7,16 @@ other numbers, and what was learned of them would mean nothing. So both are take
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from motet.artifact import Bundle, read_bundle, write_bundle
 from motet.core.checks import did_you_mean
 from motet.core.component import Frozen
 from motet.core.errors import BundleError, SpecError
-from motet.inputs.base import InputSpec, Preparation
+from motet.inputs.base import OF_TRAINING, InputSpec, Preparation
 from motet.model.share import OWN_FIELDS, owners
 from motet.serving.restore import Restored, restore
 from motet.training.spec import InitFrom
 
-OF_TRAINING = frozenset({"augment", "crop", "dropout", "flip", "jitter", "layer_decay", "mask", "model", "separator"})
-OF_TRAINING |= {"shift", "tune", "unseen", "word_dropout", "zoom"}
-"""Fields that say how a table is read or how an input is trained, not what its numbers mean: each run has its own."""
 WHERE = "training.init_from"
 KEPT = "init_from"
 """The copy of the bundle in the folder of a run that is not finished: to resume, the source is not needed."""
@@ -50,7 +46,7 @@ class Start:
                     f"{WHERE}: {{run: ..., inputs: {{...}}}}, which names those that are taken"
                 )
             spec = _merged(specs[here], theirs)
-            preparation = spec.restore(_state(dict(self.bundle.preparations[there]), spec))
+            preparation = spec.trained_as(self.source.inputs[there][1])
             found[here] = spec.resolved(preparation), preparation
         return found
 
@@ -116,7 +112,7 @@ def _by_name(spec: InitFrom, here: Mapping[str, InputSpec], there: Mapping[str, 
 
 def _differing(mine: Frozen, theirs: Frozen) -> Iterator[tuple[str, object, object]]:
     """Fields that the user wrote and that say otherwise, with both values; those of a Spec inside by their path."""
-    for field in sorted(mine.model_fields_set - OF_TRAINING - set(OWN_FIELDS)):
+    for field in sorted(mine.model_fields_set - set(_own_fields(mine, theirs)) - OF_TRAINING - set(OWN_FIELDS)):
         own, other = getattr(mine, field), getattr(theirs, field, None)
         if isinstance(own, Frozen) and isinstance(other, Frozen) and type(own) is type(other):
             yield from ((f"{field}.{name}", found, wanted) for name, found, wanted in _differing(own, other))
@@ -135,18 +131,12 @@ def _merged(mine: InputSpec, theirs: InputSpec) -> InputSpec:
     own = {field: getattr(mine, field) for field in (*OWN_FIELDS, *_own_fields(mine, theirs))}
     inner, former = getattr(mine, "encoder", None), getattr(theirs, "encoder", None)
     if isinstance(former, Frozen) and isinstance(inner, Frozen) and type(inner) is type(former):
-        changes = {field: getattr(inner, field) for field in _own_fields(former, former)}
+        changes = {field: getattr(inner, field) for field in _own_fields(inner, former)}
         own["encoder"] = former.model_copy(update=changes)
     return theirs.model_copy(update=own)
 
 
 def _own_fields(mine: Frozen, theirs: Frozen) -> list[str]:
-    return sorted(OF_TRAINING & set(type(mine).model_fields) & set(type(theirs).model_fields))
-
-
-def _state(state: dict[str, Any], spec: InputSpec) -> dict[str, Any]:
-    """What was fitted there, with how cells vary in training as it is here."""
-    for field in _own_fields(spec, spec):
-        if field in state:
-            state[field] = getattr(spec, field)
-    return state | ({"part": _state(dict(state["part"]), spec)} if isinstance(state.get("part"), dict) else {})
+    """With the rank of matrices that there are none of yet."""
+    own = OF_TRAINING | ({"rank"} if getattr(theirs, "tune", "lora") != "lora" else set())
+    return sorted(own & set(type(mine).model_fields) & set(type(theirs).model_fields))

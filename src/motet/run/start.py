@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from motet.core.errors import SpecError
 from motet.fusion.base import FusionSpec
+from motet.inputs.pretrained.lora import BASE, OF_LORA
 from motet.model import Network
 from motet.model.share import lender
 from motet.run.init_from import WHERE, Start
@@ -73,8 +74,14 @@ def give(start: Start, network: Network, *, fusion: FusionSpec, sharing: Sharing
 def _give_encoder(start: Start, network: Network, here: str, there: str) -> None:
     """Encoder and absent token; `SpecError` where a tensor is not as it was."""
     own, source = network.encoders[here], start.source.network.encoders[there]
-    weights = lender(source.encoder).state_dict()
-    shapes, expected = _shapes(own.encoder), {name: tuple(one.shape) for name, one in weights.items()}
+    lent = lender(source.encoder)
+    weights, shapes = lent.state_dict(), _shapes(own.encoder)
+    if shapes.keys() != weights.keys():
+        weights, shapes = (
+            _without_lora(lent),
+            {_plain(name): one for name, one in shapes.items() if OF_LORA not in name},
+        )
+    expected = {name: tuple(one.shape) for name, one in weights.items()}
     for name in sorted(shapes.keys() | expected.keys()):
         if shapes.get(name) != expected.get(name):
             raise SpecError(
@@ -83,8 +90,25 @@ def _give_encoder(start: Start, network: Network, here: str, there: str) -> None
                 "as it is there, or name the inputs that are taken by "
                 f"{WHERE}: {{run: ..., inputs: {{...}}}}, without this one"
             )
-    own.encoder.load_state_dict(weights)
+    known = {name: weights.get(name, weights.get(_plain(name))) for name in own.encoder.state_dict()}
+    own.encoder.load_state_dict({name: one for name, one in known.items() if one is not None}, strict=False)
     own.absent.data.copy_(source.absent)
+
+
+def _without_lora(encoder: nn.Module) -> dict[str, Tensor]:
+    """The weights under the names they have without small matrices beside them, these added to what they lie beside:
+    `W + B A`, so that the encoder says what it said.
+    """
+    found = {_plain(name): one for name, one in encoder.state_dict().items() if OF_LORA not in name}
+    for name, module in encoder.named_modules():
+        beside: Any = getattr(module, "get_delta_weight", None)
+        for adapter in getattr(module, "lora_A", ()) if beside else ():
+            found[f"{name}.weight"] = found[f"{name}.weight"] + beside(adapter).detach()
+    return found
+
+
+def _plain(name: str) -> str:
+    return name.replace(BASE, "")
 
 
 def _over_the_same_inputs(start: Start, network: Network) -> bool:

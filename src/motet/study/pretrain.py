@@ -10,6 +10,7 @@ from motet.fusion import Hybrid, Late
 from motet.fusion.base import FusionSpec
 from motet.inputs import Text
 from motet.inputs.base import InputSpec
+from motet.run.columns import as_asked
 from motet.spec import Balance, Experiment, load, read_document
 from motet.tasks import Matching, Reconstruction
 from motet.tasks.base import TaskSpec
@@ -27,8 +28,10 @@ def unlabelled(experiment: Experiment) -> Experiment:
     Its matching and reconstruction tasks stay; a `column` that says which rows are about the same thing is a label and
     is left out. Where there are none of these: with two or more inputs of the kinds in `MATCHED` a matching task for
     each pair of them, else a reconstruction of each input, of a text from its tokens, some of which are hidden (masked
-    modelling). What goes with labels is left out: `balance`, `data.resample`, how the decisions of a late or hybrid
-    fusion are joined, and `training.init_from`, which the same file may have for the training that follows.
+    modelling). What goes with labels is left out: `balance`, `data.resample`, `data.weight`, `training.mix`, how the
+    decisions of a late or hybrid fusion are joined, and `training.init_from`, which the same file may have for the
+    training that follows. What the tasks that are left out need of an input, such as words that are told apart where a
+    task tags them, it has here as well: the training that follows takes it as it was fitted.
 
     Where the fusion has losses of its own that need no label, they are part of it and are learned beside these tasks.
     Raises `SpecError` where no input can be reconstructed.
@@ -38,14 +41,16 @@ def unlabelled(experiment: Experiment) -> Experiment:
     >>> {name: task.between for name, task in first.tasks.items()}
     {'matching of note and photo': ('photo', 'note')}
     """
+    inputs = as_asked(experiment.inputs, experiment.tasks)
     tasks = {name: _without_labels(one) for name, one in experiment.tasks.items() if _needs_no_label(one)}
     return experiment.model_copy(
         update={
-            "data": experiment.data.model_copy(update={"resample": None}),
-            "tasks": tasks or default_tasks(experiment.inputs),
+            "data": experiment.data.model_copy(update={"resample": None, "weight": None}),
+            "inputs": inputs,
+            "tasks": tasks or default_tasks(inputs),
             "fusion": _without_rule(experiment.fusion),
             "balance": Balance(),
-            "training": experiment.training.model_copy(update={"init_from": None}),
+            "training": experiment.training.model_copy(update={"init_from": None, "mix": None}),
         }
     )
 

@@ -116,6 +116,12 @@ class Audio(MayBePretrained):
         fitted = {"rate": one.rate, "seconds": one.seconds, "mels": bands or self._mels(one.rate), "mask": one.mask}
         return self.model_copy(update={**fitted, "width": own if self.width == "auto" else self.width})
 
+    def trained_as(self, preparation: Preparation) -> Preparation:
+        """With `mask` and `shift` as they are here, of mfcc those of the frames."""
+        if isinstance(preparation, MFCCPreparation):
+            return preparation.model_copy(update={"frames": super().trained_as(preparation.frames)})
+        return super().trained_as(preparation)
+
     def build(self, preparation: Preparation) -> AudioEncoder | MFCCEncoder | PretrainedEncoder:
         """A fresh encoder for sounds prepared so."""
         if isinstance(preparation, PretrainedAudioPreparation):

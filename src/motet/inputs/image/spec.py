@@ -135,6 +135,12 @@ class Image(MayBePretrained):
         found = {"size": one.size, "channels": one.channels, "width": width, "encoder": encoder}
         return self.model_copy(update=found)
 
+    def trained_as(self, preparation: Preparation) -> Preparation:
+        """With other views and lights as they are here, of a bag those of each picture."""
+        if isinstance(preparation, BagPreparation):
+            return preparation.model_copy(update={"part": self.trained_as(preparation.part)})
+        return super().trained_as(preparation).model_copy(update={"randaugment": self.augment})
+
     def build(self, preparation: Preparation) -> FromScratch | PretrainedEncoder | BagEncoder:
         """A fresh encoder for pictures prepared so."""
         one = _of_one(preparation)

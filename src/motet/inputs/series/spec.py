@@ -141,6 +141,12 @@ class Series(InputSpec):
         assert isinstance(preparation, SeriesPreparation)
         return self.model_copy(update={"max_steps": preparation.max_steps, "encoder": self._layers})
 
+    def trained_as(self, preparation: Preparation) -> Preparation:
+        """With `jitter`, and the separator of cells, as they are here."""
+        assert isinstance(preparation, SeriesPreparation)
+        form = preparation.form.model_copy(update={"separator": self.separator})
+        return super().trained_as(preparation).model_copy(update={"form": form})
+
     def build(self, preparation: Preparation) -> Encoder:
         """A fresh encoder for series prepared so."""
         assert isinstance(preparation, SeriesPreparation)
