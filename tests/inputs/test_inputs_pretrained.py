@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,9 +19,20 @@ from tests.inputs.pretrained_models import TEXT, save_text_model
 import motet
 from motet.core.errors import SpecError
 from motet.inputs import Text
-from motet.inputs.pretrained import FAMILIES, MiniLM, Pretrained, PretrainedEncoder, built, family_of
+from motet.inputs.pretrained import (
+    FAMILIES,
+    MiniLM,
+    Pretrained,
+    PretrainedEncoder,
+    built,
+    config_of,
+    extractor_fields,
+    family_of,
+    processor_fields,
+)
 from motet.inputs.pretrained.encoder import Tune
 from motet.inputs.text.pretrained import PretrainedTextPreparation
+from motet.inputs.video.pretrained import clip_processor_fields
 from motet.training import TrainingSpec, build_optimizer
 from motet.training.optimizer import set_rate
 
@@ -134,6 +146,39 @@ def test_words_are_told_apart_by_the_models_own_tokenizer(folders: dict[str, tup
 
 
 @pytest.mark.parametrize(
+    ("dropped", "padding"), [((), 0), (("pad_token",), 1), (("pad_token", "unk_token"), 0)], ids=["pad", "unk", "first"]
+)
+def test_an_empty_text_is_one_token_where_the_tokenizer_adds_none(
+    dropped: tuple[str, ...], padding: int, folders: dict[str, tuple[Path, Any]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(folders["bert"][0], folder)
+    whole, special = folder / "tokenizer.json", folder / "tokenizer_config.json"
+    whole.write_text(json.dumps(json.loads(whole.read_text("utf-8")) | {"post_processor": None}), "utf-8")
+    kept = {name: value for name, value in json.loads(special.read_text("utf-8")).items() if name not in dropped}
+    special.write_text(json.dumps(kept), "utf-8")
+    model = folders["bert"][1]
+    for tune in ("frozen", "full"):
+        _, preparation, encoder = prepared(folder, output="tokens", tune=tune)
+        assert preparation.read("").tolist() == preparation.read("  ").tolist() == [padding]
+        assert preparation.read("red house").tolist() == [5, 8]
+        for texts in ([""], ["", "red house"]):
+            tokens = encoder(preparation.batch([preparation.read(text) for text in texts]))
+            assert tokens.mask[0].tolist() == [True, False][: tokens.mask.shape[1]]
+            torch.testing.assert_close(tokens.values[0, :1], by_hand("bert", model, [padding], None))
+            assert bool(tokens.present.all())
+        if tune == "full":
+            tokens.values[0, 0].square().sum().backward()
+            learned = [one.grad for one in encoder.parameters() if one.grad is not None]
+            assert learned
+            assert all(bool(one.isfinite().all()) for one in learned)
+        known = encoder.known(preparation.batch([preparation.read("")]), words=False)
+        assert known.shape == (1, 16)
+        words = preparation.model_copy(update={"words": True})
+        assert words.read([]).tolist() == [[padding], [-1]]
+
+
+@pytest.mark.parametrize(
     ("document", "problem"),
     [
         ({"model_type": "vit"}, "'vit' is a model for image; expected for text one of bert"),
@@ -157,6 +202,35 @@ def test_what_can_not_be_had_is_refused_with_what_to_try(tmp_path: Path, folders
     other = spec.model_copy(update={"encoder": Pretrained(model=str(folders["distilbert"][0]))})
     with pytest.raises(SpecError, match="has no weights for"):
         other.start(encoder)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("config.json", config_of),
+        ("preprocessor_config.json", lambda model: processor_fields(model, {"model_type": "vit"})),
+        ("preprocessor_config.json", lambda model: extractor_fields(model, {"model_type": "wav2vec2"})),
+        ("video_preprocessor_config.json", lambda model: clip_processor_fields(model, {"model_type": "vjepa2"})),
+    ],
+    ids=["config", "pictures", "sounds", "videos"],
+)
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (b"{", "is no JSON"),
+        (b"\xff", "is no JSON"),
+        (b'{"size": ' + b"[" * 100_000, "is no JSON"),
+        (b"[1, 2]", "does not hold fields, found list"),
+        (b'"ab"', "does not hold fields, found str"),
+    ],
+    ids=["cut", "bytes", "deep", "list", "text"],
+)
+def test_a_file_that_is_no_fields_in_json_is_refused_by_its_name(
+    name: str, read: Callable[[str], object], text: bytes, problem: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(text)
+    with pytest.raises(SpecError, match=rf"^encoder\.model: .*{name} {problem}"):
+        read(str(tmp_path))
 
 
 def test_a_configuration_names_no_code(folders: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:

@@ -178,6 +178,11 @@ def test_what_is_no_such_series_is_refused_with_the_reason(fields: dict[str, Any
         ({"values": "categories", "jitter": 0.1}, "for numbers, not for categories"),
         ({"files": True, "columns": ["a", "b"]}, "files are read from one `column`"),
         ({"times": "hour"}, r"such as columns: \[value, hour\]"),
+        (
+            {"values": "categories", "times": "t", "columns": ["a", "b", "t"]},
+            "categories with the times of 't' have exactly one column of labels beside it, found 2: a, b; make",
+        ),
+        ({"values": "categories", "times": "t", "columns": ["t"]}, "one column of labels beside it, found 0; make"),
         ({"encoder": "transformer", "width": 6}, "the 4 heads of the transformer must divide the width 6"),
     ],
 )
@@ -189,6 +194,26 @@ def test_fields_that_do_not_go_together_are_refused(fields: dict[str, Any], reas
 def test_columns_without_that_of_the_times_are_refused() -> None:
     with pytest.raises(SpecError, match="'hour' has to be one of several columns, found a, b"):
         of([["1|2", "3|4"]], columns=("a", "b"), times="hour")
+
+
+def test_several_columns_of_labels_that_a_glob_finds_are_refused() -> None:
+    spec = Series(values="categories", times="c_t", columns="c_*")
+    names = spec.model_copy(update={"columns": ("c_a", "c_b", "c_t")})  # as the glob is resolved, beside the table
+    with pytest.raises(SpecError, match="found 2: c_a, c_b; make an input of each"):
+        names.fit([["x|y", "x|z", "0|1"]])
+    assert spec.model_copy(update={"columns": ("c_a", "c_t")}).fit([["x|y", "0|1"], ["x", "0"]]).timed
+
+
+def test_brackets_without_end_are_no_list() -> None:
+    cell = "[" * 100_000
+    preparation = of([cell, "1|2"])
+    assert preparation.max_steps == 2
+    with pytest.raises(CellError, match="step 1: not a number") as error:
+        preparation.read(cell)
+    assert len(str(error.value)) < 300
+    columns = of([[cell, "1|2"], ["3|4", "1|2"]], columns=("a", "b"))  # where it is asked what columns hold
+    assert columns.read(["5", "6"]).tolist() == [[5, 6]]
+    assert of([cell, "a|b", "a|b"], values="categories").read("b").tolist() == [[3]]
 
 
 def test_training_rows_without_a_step_are_refused() -> None:

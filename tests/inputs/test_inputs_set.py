@@ -52,6 +52,13 @@ def test_what_is_no_set_is_refused(cell: object) -> None:
         Set().fit(CELLS).read(cell)
 
 
+def test_brackets_without_end_are_no_list() -> None:
+    cell = "[" * 100_000
+    preparation = Set().fit([cell, "red|round", "red|round"])
+    assert preparation.vocabulary.labels == ("red", "round")
+    assert preparation.read(cell).tolist() == [0]
+
+
 @pytest.mark.parametrize("pool", ["sum", "mean"])
 def test_one_token_is_rho_of_the_pooled_vectors(pool: str) -> None:
     preparation, encoder = built(Set.model_validate({"pool": pool, "width": 6}))

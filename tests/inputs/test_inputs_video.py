@@ -16,6 +16,7 @@ from motet.core.seed import generator
 from motet.data import read_table
 from motet.inputs import ImageEncoder, SpaceTimeEncoder, Video, VideoEncoder
 from motet.inputs.video.spacetime import SpaceTimeBlock, SpaceTimeConv
+from motet.run.frozen import _why_not
 from motet.spec.choose import choose
 
 DRAWN = np.random.default_rng(0)
@@ -57,6 +58,19 @@ def test_a_view_is_the_same_for_all_frames() -> None:
     views = [preparation.augment(still, generator(draw)) for draw in range(40)]
     assert all(np.array_equal(frame, view[0]) for view in views for frame in view)
     assert len({view.tobytes() for view in views}) > 10
+
+
+@pytest.mark.parametrize(("crop", "flip"), [(0.0, False), (0.1, False), (0.0, True), (0.1, True)])
+def test_what_makes_clips_vary_is_named(crop: float, flip: bool) -> None:
+    spec = Video(crop=crop, flip=flip)
+    preparation = spec.fit([CLIP])
+    assert preparation.varies == bool(preparation.variations) == (crop > 0 or flip)
+    still = spec.model_copy(update=dict(preparation.variations)).fit([CLIP])
+    assert not still.varies
+    if crop and flip:
+        why = _why_not("clip", spec, preparation)
+        assert "s vary in training (crop, flip), so" in why
+        assert why.endswith("; `crop: 0, flip: false` would let what it says be kept")
 
 
 def by_hand(conv: SpaceTimeConv, x: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
 """Clips made on the spot, as files of many kinds."""
 
 import io
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from PIL import Image
 
 av = pytest.importorskip("av", reason="the extra `media` is not installed")
 
@@ -22,6 +24,23 @@ def frames(count, *, size=SIZE):
 
 def tone(seconds):
     return (np.sin(np.arange(round(RATE * seconds)) * 0.3) / 2).astype(np.float32)
+
+
+def unequal(sizes, *, kind="matroska", rate=8):
+    """A file whose header says 16 x 16, with frames of these heights and widths."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=kind) as file:
+        stream = file.add_stream("mjpeg", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuvj420p"
+        for number, size in enumerate(sizes):
+            frame = io.BytesIO()
+            Image.new("RGB", size[::-1]).save(frame, "JPEG")
+            packet = av.Packet(frame.getvalue())
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, rate), True
+            packet.pts = packet.dts = number
+            packet.duration = 1
+            file.mux(packet)
+    return buffer.getvalue()
 
 
 def written(clip, *, kind="matroska", codec="ffv1", pixels="bgr0", rate=8, sound=None, turn=0):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tests.media.clips import RATE, frames, tone, written
+from tests.media.clips import RATE, frames, tone, unequal, written
 
 from motet import media
 from motet.core.errors import CellError, SpecError
@@ -205,6 +205,29 @@ def test_caps_are_checked_from_the_header(monkeypatch):
             patch.setattr(container, name, value)
             with pytest.raises(CellError, match=reason):
                 media.video(FILE, num_frames=4)
+
+
+@pytest.mark.parametrize("kind", ["matroska", "avi", "mp4"])
+def test_frames_are_capped_as_large_as_they_turn_out_to_be(kind, monkeypatch):
+    data = unequal([(16, 16)] * 2 + [(64, 80)] * 10, kind=kind)
+    whole = 2 * 16 * 16 + 10 * 64 * 80
+    assert media.video_size(data) == (12, 16, 16, 3)
+    monkeypatch.setattr(container, "MAX_PIXELS_DECODED", whole)
+    assert len(list(media.frames_of(data, num_frames=12))) == 12
+    monkeypatch.setattr(container, "MAX_PIXELS_DECODED", whole - 1)
+    with pytest.raises(CellError, match=f"larger than it says, more than the {whole - 1:,} pixels allowed"):
+        list(media.frames_of(data, num_frames=12))
+
+
+def test_a_frame_that_is_not_kept_is_not_too_large_either(monkeypatch):
+    data = unequal([(16, 16)] * 3 + [(64, 80)] + [(16, 16)] * 8)
+    assert [frame.shape for frame in media.frames_of(data, num_frames=1)] == [(16, 16, 3)]
+    monkeypatch.setattr(container, "MAX_PIXELS", 1000)
+    with pytest.raises(CellError, match="damaged"):  # the decoder itself refuses it
+        list(media.frames_of(data, num_frames=1))
+    monkeypatch.setattr(container, "_by_one_thread", lambda stream: stream)  # a decoder that does not ask
+    with pytest.raises(CellError, match="80 x 64 pixels, more than"):
+        list(media.frames_of(data, num_frames=1))
 
 
 def test_without_the_library_the_error_says_what_to_install(monkeypatch):

@@ -41,10 +41,16 @@ def set_of(cell: object, separator: str) -> list[Label]:
 
 
 def list_in(text: str) -> list[object] | None:
-    """The list that the text is in JSON, as predictions have it in CSV for the empty set, or for labels with a "|"."""
+    """The list that the text is in JSON, as predictions have it in CSV for the empty set, or for labels with a "|".
+
+    None where it is none, or lists stand deeper in one another than can be read.
+
+    >>> list_in("[1, 2]"), list_in("[1, 2"), list_in("[" * 100_000)
+    ([1, 2], None, None)
+    """
     try:
         found = json.loads(text) if text.startswith("[") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, list) else None
 

@@ -170,16 +170,13 @@ def _timed(file: Any) -> Iterator[tuple[float, Any]]:
     """Every frame of a file, with the time when it appears."""
     pictures = container.pictures(file)
     step, time = container.step_of(pictures), 0.0
-    for number, frame in enumerate(file.decode(pictures)):
-        if frame.is_corrupt or number >= container.MAX_FRAMES:
-            raise CellError("the video is damaged")
+    for frame in container.decoded(file, pictures):
         time = time + step if frame.time is None else float(frame.time)
         yield time, frame
 
 
 def _pixels(frame: Any) -> UInt8[np.ndarray, "H W C"]:
     """RGB, or grey as it is, turned as the file says it is to be shown."""
-    container.check_size(frame.width, frame.height)
     grey = frame.format.name.startswith("gray")
     pixels = frame.to_ndarray(format="gray" if grey else "rgb24")
     turned = np.rot90(pixels, round(frame.rotation / 90))

@@ -70,6 +70,22 @@ def pictures(container: Any) -> Any:
     return _by_one_thread(found[0])
 
 
+def decoded(container: Any, stream: Any) -> Iterator[Any]:
+    """Every frame of a stream of pictures, as large as it turns out to be, whatever the header says.
+
+    Errors: `CellError` for a frame that is damaged or too large, for too many frames, too many pixels in all.
+    """
+    left = MAX_PIXELS_DECODED
+    for number, frame in enumerate(container.decode(stream)):
+        if frame.is_corrupt or number >= MAX_FRAMES:
+            raise CellError("the video is damaged")
+        check_size(frame.width, frame.height)
+        left -= frame.width * frame.height
+        if left < 0:
+            raise CellError(f"its frames are larger than it says, more than the {MAX_PIXELS_DECODED:,} pixels allowed")
+        yield frame
+
+
 def sounds(container: Any) -> Any:
     """The stream of sound, decoded by one thread; raises `CellError` where there is none."""
     if not container.streams.audio or container.streams.audio[0].codec_context is None:

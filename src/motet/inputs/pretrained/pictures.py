@@ -3,7 +3,6 @@
 Shapes: H, W of the file, h, w of what the model reads.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from motet.core.errors import SpecError
-from motet.inputs.pretrained.source import fetched, library
+from motet.inputs.pretrained.source import fetched, library, read_json
 
 PROCESSOR = "preprocessor_config.json"
 KIND = "image_processor_type"
@@ -33,10 +32,7 @@ def processor_fields(model: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """What the model's files say of its processor; where they say nothing, pictures of its size, from -1 to 1."""
     path = Path(model) / PROCESSOR
     if path.is_file():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise SpecError(f"encoder.model: {path} is no JSON ({error})") from None
+        found = read_json(path)
     elif Path(model).is_dir():
         side = config.get("image_size", 224)
         found = {KIND: "ViTImageProcessor", "size": {"height": side, "width": side}}

@@ -3,7 +3,6 @@
 Shapes: S samples, F frames of the sound, T frames the model reads, M mel bands.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from motet.core.errors import SpecError
-from motet.inputs.pretrained.source import configured, fetched, library
+from motet.inputs.pretrained.source import configured, fetched, library, read_json
 
 FILES = ("preprocessor_config.json", "processor_config.json")
 KIND = "feature_extractor_type"
@@ -143,13 +142,10 @@ def _found(model: str) -> dict[str, Any]:
         return dict(found)
     for path in (Path(model) / name for name in FILES):
         if path.is_file():
-            try:
-                found = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise SpecError(f"encoder.model: {path} is no JSON ({error})") from None
-            found = found.get("feature_extractor", found) if isinstance(found, dict) else None
+            whole = read_json(path)
+            found = whole.get("feature_extractor", whole)
             if not isinstance(found, dict):
-                raise SpecError(f"encoder.model: {path} does not hold fields")
+                raise SpecError(f"encoder.model: feature_extractor of {path} does not hold fields")
             return found
     return {}
 

@@ -45,15 +45,20 @@ def config_of(model: str) -> dict[str, Any]:
     if folder.is_dir():
         if not (folder / CONFIG).is_file():
             raise SpecError(f"encoder.model: the folder {model!r} holds no {CONFIG}; expected one of save_pretrained")
-        try:
-            found = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise SpecError(f"encoder.model: {folder / CONFIG} is no JSON ({error})") from None
-    else:
-        with fetched(model):
-            found, _ = library().PretrainedConfig.get_config_dict(model)
+        return read_json(folder / CONFIG)
+    with fetched(model):
+        found, _ = library().PretrainedConfig.get_config_dict(model)
+    return dict(found)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The fields that a JSON file of a model holds; raises `SpecError` where it is none, or holds something else."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SpecError(f"encoder.model: {path} is no JSON ({error})") from None
     if not isinstance(found, dict):
-        raise SpecError(f"encoder.model: {CONFIG} of {model!r} does not hold fields")
+        raise SpecError(f"encoder.model: {path} does not hold fields, found {type(found).__name__}")
     return found
 
 

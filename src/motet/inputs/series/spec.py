@@ -95,10 +95,21 @@ class Series(InputSpec):
             raise ValueError("files are read from one `column`")
         if isinstance(self.times, str) and self.columns is None:
             raise ValueError(f"`times` names one of several `columns`, such as columns: [value, {self.times}]")
+        if isinstance(self.columns, tuple):
+            self._check_labels_beside(self.columns)
         heads = self._layers.heads if isinstance(self._layers, TransformerLayers) else 1
         if self.width % heads:
             raise ValueError(f"the {heads} heads of the transformer must divide the width {self.width}")
         return self
+
+    def _check_labels_beside(self, names: Sequence[str]) -> None:
+        """Labels are one channel: beside the times there is one column of them."""
+        if self.values == "categories" and self.times in names and len(names) != 2:
+            labels = [name for name in names if name != self.times]
+            raise ValueError(
+                f"columns: categories with the times of {self.times!r} have exactly one column of labels beside it, "
+                f"found {len(labels)}{': ' if labels else ''}{', '.join(labels)}; make an input of each"
+            )
 
     @property
     def _layers(self) -> CNNLayers | TransformerLayers:
@@ -190,6 +201,10 @@ class Series(InputSpec):
             names = self.columns if isinstance(self.columns, tuple) else ()
             if self.times not in names or len(names) < 2:
                 raise SpecError(f"times: {self.times!r} has to be one of several columns, found {', '.join(names)}")
+            try:
+                self._check_labels_beside(names)  # which a glob has found only now
+            except ValueError as error:
+                raise SpecError(str(error)) from None
             return form.model_copy(update={"times": names.index(self.times), "columns": "channels"})
         if self.columns is None or len(self.columns) == 1:
             return form

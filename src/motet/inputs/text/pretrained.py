@@ -53,12 +53,16 @@ class PretrainedTextPreparation(Preparation):
         return False
 
     def read(self, cell: object) -> Int32[np.ndarray, "*rest T"]:
-        """The ids, with the tokens the model puts around a text; with `words` numbers of words are the second row."""
+        """The ids, with the tokens the model puts around a text; with `words` numbers of words are the second row.
+
+        A text of which the tokenizer makes nothing is one token, that of padding: a model has to have one to read.
+        """
         if not self.words:
-            return np.array(self._tokenizer.encode(written(cell)).ids, dtype=np.int32)
+            ids = self._tokenizer.encode(written(cell)).ids
+            return np.array(ids or [self.padding], dtype=np.int32)
         found = self._tokenizer.encode(words_of(cell), is_pretokenized=True)
         word = [NO_WORD if number is None else number for number in found.word_ids]
-        return np.array([found.ids, word], dtype=np.int32)
+        return np.array([found.ids or [self.padding], word or [NO_WORD]], dtype=np.int32)
 
     def augment(self, item: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """The item itself."""
@@ -100,7 +104,7 @@ def fit_pretrained(
     found = PretrainedTextPreparation(
         config=config,
         tokenizer=tokenizer.backend_tokenizer.to_str(),
-        padding=int(tokenizer.pad_token_id or 0),
+        padding=_padding(tokenizer),
         max_tokens=most,
         words=words,
         whole=family.name == "SiglipTextModel",
@@ -109,6 +113,12 @@ def fit_pretrained(
         return found
     wanted = longest_of([found.read(text).shape[-1] for text in texts]) if max_tokens == "auto" else max_tokens
     return found.model_copy(update={"max_tokens": min(wanted, most)})
+
+
+def _padding(tokenizer: Any) -> int:
+    """The token of padding; where the tokenizer has none, that of what it does not know, or else its first."""
+    found = (tokenizer.pad_token_id, tokenizer.unk_token_id)
+    return next((int(one) for one in found if one is not None), 0)
 
 
 def _most(tokenizer: Any, config: Mapping[str, Any]) -> int:

@@ -3,7 +3,7 @@
 Shapes: n clips, K frames of one at most, H, W, C of a frame.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -33,6 +33,12 @@ class VideoPreparation(Preparation):
     def varies(self) -> bool:
         """Whether clips are seen in other views in training."""
         return self.framing.varies
+
+    @property
+    def variations(self) -> Mapping[str, object]:
+        """Those that are not as they would be without."""
+        still = {"crop": 0, "flip": False}
+        return {name: value for name, value in still.items() if getattr(self, name) != value}
 
     @property
     def framing(self) -> media.Framing:

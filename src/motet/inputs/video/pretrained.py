@@ -1,6 +1,5 @@
 """Clips as the processor of a pretrained model frames them: as many frames as it reads, each a picture of its size."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +24,7 @@ from motet.inputs.pretrained import (
     width_of,
 )
 from motet.inputs.pretrained.pictures import KIND, PROCESSOR
-from motet.inputs.pretrained.source import fetched, library
+from motet.inputs.pretrained.source import fetched, library, read_json
 from motet.inputs.video.preparation import VideoPreparation
 
 VIDEO_PROCESSOR = "video_preprocessor_config.json"
@@ -142,12 +141,7 @@ def _said_of_videos(model: str) -> dict[str, Any]:
     if not Path(model).is_dir():
         with fetched(model):
             path = Path(library().utils.cached_file(model, VIDEO_PROCESSOR))
-    if not path.is_file():
-        return {}
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise SpecError(f"encoder.model: {path} is no JSON ({error})") from None
+    return read_json(path) if path.is_file() else {}
 
 
 def _count(config: Mapping[str, Any], field: str) -> int:
