@@ -194,7 +194,7 @@ def test_a_folder_of_another_model_is_refused(document: dict[str, Any], problem:
 
 
 def test_what_can_not_be_had_is_refused_with_what_to_try(tmp_path: Path, folders: dict[str, tuple[Path, Any]]) -> None:
-    with pytest.raises(SpecError, match=r"is no folder, and can not be fetched .*; give the folder of a model"):
+    with pytest.raises(SpecError, match=r"is no folder .*, and can not be fetched .*; give the folder of a model"):
         Text(encoder=Pretrained(model="some/name")).fit(TEXTS)
     with pytest.raises(SpecError, match=r"holds no config.json; expected one of save_pretrained"):
         Text(encoder=Pretrained(model=str(tmp_path))).fit(TEXTS)
@@ -375,3 +375,28 @@ def test_what_opens_gradually_is_what_gradients_are_compared_at(
     run = motet.fit(document, out=tmp_path / "run")
     lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text("utf-8").splitlines()]
     assert all(np.isfinite(list(line["losses"].values())).all() for line in lines if "losses" in line)
+
+
+def test_a_folder_that_is_not_whole_is_refused_with_what_it_lacks(
+    folders: dict[str, tuple[Path, Any]], tmp_path: Path
+) -> None:
+    def spoilt(name: str) -> Path:
+        return shutil.copytree(folders["bert"][0], tmp_path / name)
+
+    (without := spoilt("words") / "tokenizer.json").unlink()
+    with pytest.raises(SpecError, match=r"words' holds no tokenizer.json; save the model's tokenizer there too"):
+        prepared(without.parent)
+    (lost := spoilt("weights") / "model.safetensors").unlink()
+    with pytest.raises(SpecError, match=r"weights' does not hold what is expected .*save_pretrained"):
+        prepared(lost.parent)
+    cut = spoilt("cut") / "model.safetensors"
+    cut.write_bytes(cut.read_bytes()[:500])
+    with pytest.raises(SpecError, match=r"cut' are damaged or cut off .*; copy model.safetensors again"):
+        prepared(cut.parent)
+    with pytest.raises(SpecError, match=r"there is no folder './models/brt'"):
+        Text(encoder=Pretrained(model="./models/brt")).fit(TEXTS)
+
+
+def test_a_tokenizer_that_knows_no_word_of_the_texts_is_refused(folders: dict[str, tuple[Path, Any]]) -> None:
+    with pytest.raises(SpecError, match=r"100% of the tokens of the training texts are unknown .* which knows 12"):
+        Text(encoder=Pretrained(model=str(folders["bert"][0]))).fit(["ein Haus", "kein Baum"])

@@ -314,7 +314,7 @@ def test_rows_in_memory_survive_an_assignment() -> None:
     [
         ("training.epochs", "--set 'training.epochs': expected PATH=VALUE, such as training.epochs=5"),
         ("=5", "--set '=5': expected PATH=VALUE, such as training.epochs=5"),
-        ("a=[1", "--set 'a=[1': '[1' is not a value"),
+        ("a=[1", "--set 'a=[1': '[1' is not a value; put it in quotes: a='\"[1\"'"),
         ("training..epochs=1", "--set 'training..epochs=1': expected PATH=VALUE, such as training.epochs=5"),
         ("training.epochs.x=1", "--set 'training.epochs.x=1': training.epochs is 3, which has no fields"),
     ],

@@ -79,7 +79,9 @@ def override(document: Mapping[str, Any], assignments: Sequence[str]) -> dict[st
         try:
             target[names[-1]] = yaml.safe_load(text)
         except yaml.YAMLError:
-            raise SpecError(f"--set {assignment!r}: {text!r} is not a value") from None
+            raise SpecError(
+                f"--set {assignment!r}: {text!r} is not a value; put it in quotes: {path}='\"{text}\"'"
+            ) from None
     return result
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from motet.core.errors import SpecError
 from motet.inputs.pretrained.families import Family
 from motet.inputs.pretrained.lora import BASE, OF_LORA
 
-CONFIG = "config.json"
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 FOREIGN = frozenset(
     {"auto_map", "attn_implementation", "transformers_version", "architectures", "torch_dtype", "dtype"}
 )
@@ -31,7 +32,15 @@ def library() -> Any:
 
 
 def tokenizer_of(model: str) -> Any:
-    """The tokenizer of a model; raises `SpecError` where it has none that can be kept as JSON."""
+    """The tokenizer of a model; raises `SpecError` where it has none that can be kept as JSON.
+
+    Without the file the library would make a tokenizer that knows no word.
+    """
+    if Path(model).is_dir() and not (Path(model) / TOKENIZER).is_file():
+        raise SpecError(
+            f"encoder.model: the folder {model!r} holds no {TOKENIZER}; save the model's tokenizer there too, in the "
+            "fast form (tokenizer.save_pretrained)"
+        )
     with fetched(model), _quiet():
         tokenizer = library().AutoTokenizer.from_pretrained(model, trust_remote_code=False)
     if not getattr(tokenizer, "is_fast", False):
@@ -46,7 +55,9 @@ def config_of(model: str) -> dict[str, Any]:
         if not (folder / CONFIG).is_file():
             raise SpecError(f"encoder.model: the folder {model!r} holds no {CONFIG}; expected one of save_pretrained")
         return read_json(folder / CONFIG)
-    with fetched(model):
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise SpecError(f"encoder.model: there is no folder {model!r}; folders are relative to the experiment file")
+    with fetched(model), _quiet():
         found, _ = library().PretrainedConfig.get_config_dict(model)
     return dict(found)
 
@@ -83,11 +94,18 @@ def load_weights(model: str, into: nn.Module) -> None:
 
     Raises `SpecError` where weights are not there, or not those of this model; a pooling layer may be without.
     """
+    from safetensors import SafetensorError
+
     kind = _whole(into)
-    with fetched(model), _quiet():
-        trained, found = kind.from_pretrained(
-            model, config=into.config, use_safetensors=True, output_loading_info=True, trust_remote_code=False
-        )
+    try:
+        with fetched(model), _quiet():
+            trained, found = kind.from_pretrained(
+                model, config=into.config, use_safetensors=True, output_loading_info=True, trust_remote_code=False
+            )
+    except SafetensorError as error:
+        raise SpecError(
+            f"encoder.model: the weights of {model!r} are damaged or cut off ({_line(error)}); copy {WEIGHTS} again"
+        ) from None
     lost = [name for name in found["missing_keys"] if "pooler" not in name]
     if lost:
         raise SpecError(
@@ -131,22 +149,30 @@ def fetched(model: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
+        if Path(model).is_dir():
+            raise SpecError(
+                f"encoder.model: the folder {model!r} does not hold what is expected ({_line(error)[:200]}); save the "
+                f"model with save_pretrained ({CONFIG} and {WEIGHTS})"
+            ) from None
         raise SpecError(
-            f"encoder.model: {model!r} is no folder, and can not be fetched ({_line(error)[:200]}); give the folder "
-            "of a model that was saved with save_pretrained (config.json and model.safetensors)"
+            f"encoder.model: {model!r} is no folder beside the experiment file, and can not be fetched by this name "
+            f"({_line(error)[:120]}); give the folder of a model that was saved with save_pretrained ({CONFIG} and "
+            f"{WEIGHTS})"
         ) from None
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without bars and notes of the library."""
-    logging = library().utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    """Without bars and notes of the library, and of the one that fetches."""
+    logging, fetching = library().utils.logging, getLogger("huggingface_hub")
+    level, bars, fetched_at = logging.get_verbosity(), logging.is_progress_bar_enabled(), fetching.level
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    fetching.setLevel(ERROR)
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        fetching.setLevel(fetched_at)
         if bars:
             logging.enable_progress_bar()

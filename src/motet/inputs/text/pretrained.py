@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Int32
 from torch import Tensor
 
-from motet.inputs.base import Preparation
+from motet.core.errors import SpecError
+from motet.inputs.base import Preparation, spread
 from motet.inputs.pretrained import (
     Pretrained,
     config_of,
@@ -21,6 +22,9 @@ from motet.inputs.text.sample import LONGEST, longest_of
 from motet.text import words_of, written
 
 NO_WORD = -1
+SAMPLED = 500
+MOST_UNKNOWN = 0.9
+"""Of the tokens of so many training texts; a tokenizer that knows less is not that of a trained model."""
 
 
 class PretrainedTextPreparation(Preparation):
@@ -109,10 +113,23 @@ def fit_pretrained(
         words=words,
         whole=family.name == "SiglipTextModel",
     )
+    _check_known(tokenizer, texts, encoder.model)
     if found.whole:
         return found
     wanted = longest_of([found.read(text).shape[-1] for text in texts]) if max_tokens == "auto" else max_tokens
     return found.model_copy(update={"max_tokens": min(wanted, most)})
+
+
+def _check_known(tokenizer: Any, texts: Sequence[str | list[str]], model: str) -> None:
+    """Refuse a tokenizer to which most of the training texts are unknown: it is not that of a trained model."""
+    unknown, some = tokenizer.unk_token_id, [written(one) for one in spread(texts, SAMPLED)]
+    ids = [one for text in some for one in tokenizer(text, add_special_tokens=False)["input_ids"]]
+    part = ids.count(unknown) / len(ids) if ids and unknown is not None else 0.0
+    if part > MOST_UNKNOWN:
+        raise SpecError(
+            f"encoder.model: {part:.0%} of the tokens of the training texts are unknown to the tokenizer of {model!r}, "
+            f"which knows {len(tokenizer)}; give the folder the tokenizer that the model was trained with"
+        )
 
 
 def _padding(tokenizer: Any) -> int:
