@@ -70,7 +70,7 @@ def test_states_are_those_of_the_model_called_by_hand(
     assert tokens.values.shape[2] == encoder.output_width
     for row, picture in enumerate(PICTURES):
         expected = by_hand(model, processor, picture)
-        torch.testing.assert_close(tokens.values[row], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(tokens.values[row], expected, rtol=1e-5, atol=3e-6)  # pixels are scaled in one step
 
 
 @pytest.mark.parametrize("family", IMAGE)
