@@ -18,7 +18,7 @@ demo: $(VENV)/.installed ## make data, train on it, evaluate, write a report
 	@$(ALONE) $(BIN)/motet demo
 
 test: $(VENV)/.installed-dev ## run the test suite; ARGS="-k fusion" narrows it
-	@$(ALONE) $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+	@$(ALONE) $(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)
 
 lint: $(VENV)/.installed-dev ## style, types, floors, and the examples in docstrings
 	@$(BIN)/ruff check .

@@ -965,12 +965,7 @@ def lines() -> Iterator[Any]:
 
     rooms = [
         *paragraphs(INPUTS, lambda spec: {"inputs": {COLUMN[spec["kind"]]: spec, "weight": "number", **twin(spec)}}),
-        *(
-            line
-            for kind, encoders in ENCODERS.items()
-            for line in paragraphs(encoders, within(kind))
-            if line[0] not in TUNED or line[0] == "model" or (kind, line[4]) == ("text", "pretrained")
-        ),  # how a pretrained model is tuned is one class for all inputs: tried with texts
+        *(line for kind, encoders in ENCODERS.items() for line in paragraphs(encoders, within(kind))),
         *paragraphs(
             AUGMENT,
             lambda spec: {

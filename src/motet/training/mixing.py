@@ -1,6 +1,6 @@
 """A step on mixed rows: which rows are mixed, what the network decides about them, and what can not be learned so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -14,18 +14,26 @@ from motet.inputs.image import ImagePreparation
 from motet.inputs.pretrained import PretrainedEncoder
 from motet.model.network import Decision, Network
 from motet.model.share import lender
+from motet.nn import keys_of
 from motet.tasks.row import RowTask
 from motet.tasks.rules import Opinion
 from motet.training.mix import AnyMix, Mixture
 
 
 def mixed(
-    network: Network, batch: Batch, mix: AnyMix, keys: Int64[Tensor, "B"], *, seed: int, step: int, progress: float
-) -> tuple[Batch, Mixture]:
-    """The batch with the inputs that its rows keep in this step and what is cut into them, and how they are mixed."""
-    batch = replace(batch, inputs=network.shown(batch.inputs, keys, progress=progress))
-    mixture = Mixture.of(batch, mix, seed=seed, step=step)
-    return replace(batch, inputs=mixture.inputs(batch.inputs)), mixture
+    network: Network, batches: Sequence[Batch], mix: AnyMix | None, *, seed: int, step: int, progress: float
+) -> list[tuple[Batch, Mixture | None]]:
+    """The batches with the inputs that their rows keep in this step, what is cut into them, and how rows are mixed."""
+    found: list[tuple[Batch, Mixture | None]] = []
+    for batch in batches:
+        if mix is None:
+            found.append((batch, None))
+            continue
+        keys = keys_of(batch.rows, seed, "step", step)
+        batch = replace(batch, inputs=network.shown(batch.inputs, keys, progress=progress))
+        mixture = Mixture.of(batch, mix, seed=seed, step=step)
+        found.append((replace(batch, inputs=mixture.inputs(batch.inputs)), mixture))
+    return found
 
 
 def decided(

@@ -16,7 +16,7 @@ from motet.model.network import Network
 from motet.nn.keyed import keys_of
 from motet.training.device import autocast
 from motet.training.losses import beside_joint, fusion_losses, task_terms, witness
-from motet.training.mix import AnyMix, Mixture
+from motet.training.mix import AnyMix
 from motet.training.mixing import decided, mixed
 from motet.training.processes import label_counts, over_all, sum_gradients
 from motet.training.sharding import forget_idle, gradient_norm, had_rows, is_divided, local, take_step
@@ -70,25 +70,18 @@ def train_step(
     Of several processes (`junction.together`) each brings batches of its own, as many as the others.
     """
     together = network.junction.together
-    drawn = [keys_of(batch.rows, seed, "step", step) for batch in batches]
-    mixtures: list[Mixture | None] = [None] * len(batches)
-    if mix is not None:
-        both = [
-            mixed(network, batch, mix, keys, seed=seed, step=step, progress=progress)
-            for batch, keys in zip(batches, drawn, strict=True)
-        ]
-        batches, mixtures = [batch for batch, _ in both], [mixture for _, mixture in both]
-    judged = [one if by is None else by.labels(one) for one, by in zip(batches, mixtures, strict=True)]
+    pairs = mixed(network, batches, mix, seed=seed, step=step, progress=progress)
+    judged = [batch if mixture is None else mixture.labels(batch) for batch, mixture in pairs]
     labels, rows = label_counts(judged, sorted(network.tasks), together)
     counts = {task: count for task in sorted(network.tasks) if (count := sum(own[task] for own in labels))}
     losses, terms = dict.fromkeys(counts, 0.0), dict[str, float]()
     optimizer.zero_grad(set_to_none=True)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     divided, ran = any(map(is_divided, parameters)), set[str]()
-    for number, (batch, own, mixture) in enumerate(zip(batches, labels, mixtures, strict=True)):
+    for number, ((batch, mixture), own) in enumerate(zip(pairs, labels, strict=True)):
         network.junction.watch.begin(step, first=number == 0)
         shares = {task: own[task] / count for task, count in counts.items() if own[task]}
-        keys = drawn[number]
+        keys = keys_of(batch.rows, seed, "step", step)
         with autocast(batch.rows.device, precision):
             tokens, decisions = decided(network, batch, mixture, keys, progress=progress)
         ran |= had_rows(tokens) if divided else set()
