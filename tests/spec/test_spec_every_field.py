@@ -22,6 +22,7 @@ import motet
 from motet.core.component import Frozen
 from motet.core.errors import MotetError, SpecError
 from motet.data import DataSpec, TableSpec
+from motet.evaluation.spec import EvaluationSpec
 from motet.spec import ROOMS, Balance, load
 from motet.training.spec import TrainingSpec
 
@@ -876,6 +877,7 @@ TRAINING = {
     "seed": Change(1),
     "tensorboard": Change(True),
 }
+EVALUATION = {"resamples": Change(7), "level": Change(0.5)}
 PURE_SPEED = {"workers": Change(1, {"epochs": 2})}
 WITHIN_ROUNDING = {"devices", "shard", "compile"}
 OF_ANOTHER_RUN = {"init_from"}
@@ -925,6 +927,7 @@ def test_the_table_names_every_kind_and_every_field() -> None:
     assert set(TABLE) == spec_fields(TableSpec)
     assert set(TRAINING) | set(PURE_SPEED) | WITHIN_ROUNDING | OF_ANOTHER_RUN == spec_fields(TrainingSpec)
     assert set(BALANCE) == spec_fields(Balance)
+    assert set(EVALUATION) == spec_fields(EvaluationSpec)
 
 
 def test_the_table_names_the_specs_inside_specs() -> None:
@@ -994,7 +997,7 @@ def lines() -> Iterator[Any]:
             {"data": {**BASE["data"], "train": [one, "other.csv"]}} for one in (given, {**given, name: change.value})
         )
         rooms.append((name, before, after, change, "table"))
-    for room, changes in (("data", DATA), ("training", TRAINING), ("balance", BALANCE)):
+    for room, changes in (("data", DATA), ("training", TRAINING), ("balance", BALANCE), ("evaluation", EVALUATION)):
         for name, change in changes.items():
             before = {**BASE.get(room, {}), **change.given}
             rooms.append((name, {room: before}, {room: {**before, name: change.value}}, change, room))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +27,10 @@ from motet.evaluation import (
 )
 from motet.model import Collected, Network, collect
 from motet.run.gallery import shower
-from motet.run.judge import batches_of, check_finite, priors
+from motet.run.judge import batches_of, priors
 from motet.run.prepare import Fitted, Prepared
 from motet.run.report import Report
+from motet.run.scored import Scored, scored_rows
 from motet.run.tables import scores_by_table
 from motet.serving import Predictor
 from motet.serving.answer import answer_table
@@ -52,13 +53,10 @@ class Evaluated:
 
 def evaluate_run(prepared: Prepared, network: Network, position: Position, *, progress: Progress) -> Evaluated:
     """Score the test rows, or the validation rows where there are none; test rows are read here and nowhere else."""
-    fitted = prepared.fitted
-    part: Literal["test", "valid"] = "test" if len(fitted.splits.test) else "valid"
-    rows = fitted.splits.test if part == "test" else fitted.splits.valid
-    progress.say(f"scoring {len(rows):,} {part} rows")
-    seed = fitted.experiment.training.seed
-    found = collect(network, batches_of(prepared.dataset, rows))[0]
-    check_finite(found)
+    splits = prepared.fitted.splits
+    progress.say(f"scoring {len(splits.test) or len(splits.valid):,} {'test' if len(splits.test) else 'valid'} rows")
+    scored = scored_rows(prepared, network, position)
+    fitted, found, seed = scored.fitted, scored.found, scored.seed
     constants = priors(prepared)
     results, details = {}, {}
     by_table = scores_by_table(fitted.table, found, fitted.tasks)
@@ -68,7 +66,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
         results[task] = TaskResult(
             kind=spec.kind,
             primary=spec.primary,
-            scores=score(codec, output, target, seed=seed),
+            scores=score(codec, output, target, seed=seed, resamples=scored.spec.resamples, level=scored.spec.level),
             baseline=baseline(codec, constants[task], target),
             rows=len(target),
             tables=_of_task(task, by_table),
@@ -76,10 +74,10 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
         labelled = found.rows[found.labelled[task]].tolist()
         details[task] = details_of(codec, output, target, labelled, seed=seed, place=place, show=show)
     report = build_report(
-        rows_scored=part,
+        rows_scored=scored.part,
         tasks=results,
         present_fraction={name: float(present.float().mean()) for name, present in found.present.items()},
-        contributions=_contributions(prepared, network, rows, position),
+        contributions=_contributions(scored),
         training=_facts(fitted, position) | {"parameters": sum(one.numel() for one in network.parameters())},
     )
     answered = answer_table(
@@ -145,19 +143,19 @@ def _write_html(folder: Path, report: Report, details: Mapping[str, Details]) ->
     return folder / "report.html"
 
 
-def _contributions(prepared: Prepared, network: Network, rows: np.ndarray, position: Position) -> Contributions:
+def _contributions(scored: Scored) -> Contributions:
     """Counted in rows, not in seconds, so that the same run gives the same report: under a tenth of training's work."""
+    prepared, rows = scored.prepared, scored.rows
     names = sorted(prepared.fitted.inputs)
     subsets = subsets_of(names)
-    affordable = int(0.1 * 3 * position.rows_seen / (1 + 0.5 * len(subsets)))
+    affordable = int(0.1 * 3 * scored.position.rows_seen / (1 + 0.5 * len(subsets)))
     count = min(len(rows), max(LEAST_CONTRIBUTION_ROWS, min(CONTRIBUTION_ROWS, affordable)))
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
     absent = [[name for name in names if name not in subset] for subset in subsets]
-    collected = collect(network, batches_of(prepared.dataset, chosen), absent=absent)
+    collected = collect(scored.network, batches_of(prepared.dataset, chosen), absent=absent)
     outputs = {subset: found.outputs for subset, found in zip(subsets, collected, strict=True)}
     tasks = {task: _task_rows(prepared, collected[0], task) for task in prepared.fitted.tasks}
-    seed = prepared.fitted.experiment.training.seed
-    return contributions(outputs.__getitem__, inputs=names, tasks=tasks, seed=seed)
+    return contributions(outputs.__getitem__, inputs=names, tasks=tasks, seed=scored.seed, level=scored.spec.level)
 
 
 def _task_rows(prepared: Prepared, found: Collected, task: str) -> TaskRows:

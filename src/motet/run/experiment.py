@@ -33,9 +33,9 @@ from motet.training import CheckpointFolder, Loop, NoLog, Progress, Quiet, RunLo
 EXPERIMENT, LOG, REPORT, RELATIONS = "experiment.yaml", "log.jsonl", "report.json", "relations.json"
 ONLY_TRAINING = "junction."
 """What a bundle leaves out: how the tasks were balanced, which can be several copies of all weights."""
-FREE_TO_CHANGE = ("training.workers", "training.devices", "training.shard", "training.compile")
-"""What may differ when a run is resumed: the weights it ends with differ by rounding only. `shard` can change where
-`balance.watch` looks, and so what is in `relations.json`."""
+FREE_TO_CHANGE = ("training.workers", "training.devices", "training.shard", "training.compile", "evaluation")
+"""What may differ when a run is resumed: the weights it ends with differ by rounding only, or not at all. `shard` can change
+where `balance.watch` looks, and so what is in `relations.json`."""
 
 
 @dataclass(frozen=True)
@@ -222,13 +222,14 @@ def _claim(out: Path, experiment: Experiment, *, resume: bool) -> None:
     path = out / EXPERIMENT
     if resume and path.is_file():
         found = _differences(yaml.safe_load(path.read_text(encoding="utf-8")), document)
-        differing = [name for name in found if name not in FREE_TO_CHANGE]
+        differing = [name for name in found if not f"{name}.".startswith(tuple(f"{one}." for one in FREE_TO_CHANGE))]
         if differing:
             raise SpecError(
                 f"{path}: the run there is of another experiment ({', '.join(differing[:5])} differ); "
                 "resume it with its own experiment, or choose another folder with --out"
             )
-        return
+        if not found:
+            return
     _write_experiment(out, experiment)
 
 

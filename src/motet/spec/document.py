@@ -8,6 +8,7 @@ from motet.balance import AnyModalityBalancer, AnyTaskBalancer, Fixed, NoThrottl
 from motet.balance.base import BalancerSpec, ThrottleSpec
 from motet.core.component import ComponentSpec, Frozen, shorthand
 from motet.data import DataSpec
+from motet.evaluation.spec import EvaluationSpec
 from motet.fusion import AnyFusion, Auto
 from motet.fusion.base import FusionSpec
 from motet.inputs import AnyInput
@@ -68,6 +69,7 @@ class Experiment(Frozen):
     )
     balance: Balance = Field(default=Balance(), description="How tasks and inputs are balanced.")
     training: TrainingSpec = Field(default=TrainingSpec(), description="How it is trained.")
+    evaluation: EvaluationSpec = Field(default=EvaluationSpec(), description="What its report looks into.")
 
     @field_validator("data", mode="before")
     @classmethod

@@ -1,0 +1,16 @@
+"""The evaluation paragraph of an experiment: what its report looks into, and how sure it says to be."""
+
+from pydantic import Field
+
+from motet.core.component import Frozen
+
+
+class EvaluationSpec(Frozen):
+    """What a run finds out about its model once it is trained; nothing of it changes the model's weights."""
+
+    resamples: int = Field(
+        default=200, ge=1, description="Draws of the scored rows from which intervals are found; more: steadier bounds."
+    )
+    level: float = Field(
+        default=0.95, gt=0, lt=1, description="How often an interval is to hold the figure it is about."
+    )
