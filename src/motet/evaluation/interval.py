@@ -1,6 +1,7 @@
 """Percentile bootstrap over rows: how far a score could lie elsewhere had other rows of the same kind been drawn."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,32 @@ from torch import Tensor
 from motet.core.seed import generator
 
 Floats = NDArray[np.float64]
+Judge = Callable[[Tensor], float]
+"""Numbers of rows, repeated ones included, -> their score: what `Metric.of_rows` gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A figure and the bounds that hold it; NaN where it does not exist."""
+
+    value: float
+    low: float
+    high: float
+
+
+def difference(
+    first: Judge, second: Judge, num_rows: int, *, seed: int, resamples: int = 200, level: float = 0.95
+) -> Interval:
+    """How much more the first scores than the second on the same N rows: each draw of rows judges both.
+
+    >>> right, half = torch.tensor([1.0, 1.0, 1.0, 1.0]), torch.tensor([1.0, 0.0, 1.0, 0.0])
+    >>> difference(lambda rows: right[rows].mean().item(), lambda rows: half[rows].mean().item(), 4, seed=0).value
+    0.5
+    """
+    every = torch.arange(num_rows)
+    draws = [first(rows) - second(rows) for rows in resampled_rows(num_rows, seed=seed, resamples=resamples)]
+    low, high = percentiles(np.array(draws, dtype=np.float64), level=level)
+    return Interval(first(every) - second(every), low, high)
 
 
 def resampled_rows(num_rows: int, *, seed: int, resamples: int) -> Iterator[Tensor]:

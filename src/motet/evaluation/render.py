@@ -6,15 +6,13 @@ forbids scripts and requests, so that a table can not put anything into the page
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from motet.evaluation.charts import contribution_bars, curve
 from motet.evaluation.details import Details
 from motet.evaluation.figure import figure, metric_name, percent
+from motet.evaluation.page import page
 from motet.evaluation.render_task import task_card, task_section
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 
 
 def render_html(
@@ -36,17 +34,7 @@ def render_html(
         "<footer>Brackets hold the 95% interval of a bootstrap over the scored rows. "
         "The baseline gives every row the same answer, the best one for the training labels.</footer>",
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title><style>{_style()}</style></head><body><main>{''.join(body)}</main></body></html>"
-    )
-
-
-def _style() -> str:
-    return files("motet.evaluation").joinpath("page.css").read_text(encoding="utf-8")
+    return page(title, "".join(body))
 
 
 def _lead(report: Mapping[str, Any]) -> str:

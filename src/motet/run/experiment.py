@@ -34,8 +34,8 @@ EXPERIMENT, LOG, REPORT, RELATIONS = "experiment.yaml", "log.jsonl", "report.jso
 ONLY_TRAINING = "junction."
 """What a bundle leaves out: how the tasks were balanced, which can be several copies of all weights."""
 FREE_TO_CHANGE = ("training.workers", "training.devices", "training.shard", "training.compile", "evaluation")
-"""What may differ when a run is resumed: the weights it ends with differ by rounding only, or not at all. `shard` can change
-where `balance.watch` looks, and so what is in `relations.json`."""
+"""What may differ when a run is resumed: the weights it ends with differ by rounding only, or not at all. `shard` can
+change where `balance.watch` looks, and so what is in `relations.json`."""
 
 
 @dataclass(frozen=True)
