@@ -132,6 +132,8 @@ class World:
 
 def taken(world: World) -> World:
     """What the fusion takes of a world: two of its inputs if not all, and the tasks that can join its streams."""
+    if is_built(world):
+        return world
     for inputs in (world.inputs, dict(list(world.inputs.items())[:2])):
         tasks = [task for task in world.tasks if is_built(replace(world, inputs=inputs, tasks=[task]))]
         if tasks:
