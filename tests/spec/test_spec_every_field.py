@@ -877,7 +877,11 @@ TRAINING = {
     "seed": Change(1),
     "tensorboard": Change(True),
 }
-EVALUATION = {"resamples": Change(7), "level": Change(0.5)}
+EVALUATION = {
+    "resamples": Change(7),
+    "level": Change(0.5),
+    "baselines": Change([], rest={"data": {**BASE["data"], "train": "many.csv"}}),
+}
 PURE_SPEED = {"workers": Change(1, {"epochs": 2})}
 WITHIN_ROUNDING = {"devices", "shard", "compile"}
 OF_ANOTHER_RUN = {"init_from"}
@@ -1102,6 +1106,7 @@ def write_tables(folder: Path, *, num_rows: int = 48) -> None:
     rows = [tagged(row(folder, number, chance)) for number in range(num_rows)]
     write(folder / "table.csv", rows)
     write(folder / "other.csv", rows[::-1])
+    write(folder / "many.csv", rows * 5)
     write(folder / "bad.csv", [one | ({"age": "old"} if number == 1 else {}) for number, one in enumerate(rows)])
     write(
         folder / "ask.csv",

@@ -1,5 +1,7 @@
 """The evaluation paragraph of an experiment: what its report looks into, and how sure it says to be."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from motet.core.component import Frozen
@@ -13,4 +15,9 @@ class EvaluationSpec(Frozen):
     )
     level: float = Field(
         default=0.95, gt=0, lt=1, description="How often an interval is to hold the figure it is about."
+    )
+    baselines: tuple[Literal["linear", "trees"], ...] = Field(
+        default=("linear",),
+        description="Models to beat, fitted to simple features of the training rows: linear, trees (gradient-boosted; "
+        "for tables of numbers and categories).",
     )

@@ -26,6 +26,7 @@ from motet.evaluation import (
     subsets_of,
 )
 from motet.model import Collected, Network, collect
+from motet.run.baselines import baselines_of
 from motet.run.gallery import shower
 from motet.run.judge import batches_of, priors
 from motet.run.prepare import Fitted, Prepared
@@ -57,7 +58,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
     progress.say(f"scoring {len(splits.test) or len(splits.valid):,} {'test' if len(splits.test) else 'valid'} rows")
     scored = scored_rows(prepared, network, position)
     fitted, found, seed = scored.fitted, scored.found, scored.seed
-    constants = priors(prepared)
+    constants, rivals = priors(prepared), baselines_of(scored, progress)
     results, details = {}, {}
     by_table = scores_by_table(fitted.table, found, fitted.tasks)
     place, show = _placer(fitted.table), shower(fitted)
@@ -70,6 +71,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
             baseline=baseline(codec, constants[task], target),
             rows=len(target),
             tables=_of_task(task, by_table),
+            more={"baselines": rivals[task]} if task in rivals else {},
         )
         labelled = found.rows[found.labelled[task]].tolist()
         details[task] = details_of(codec, output, target, labelled, seed=seed, place=place, show=show)
