@@ -138,15 +138,18 @@ def predict(
     output: str | Path,
     root: str | Path | None = None,
     force: bool = False,
+    explain: bool = False,
     progress: Progress | None = None,
 ) -> int:
     """Answer every row of a table into a .csv, .parquet or .jsonl file; how many rows were written.
 
+    With `explain` also what each input adds to each answer, `TASK__contribution_INPUT`.
     Raises `DataError` for cells that can not be read, and `SpecError` when the file exists and `force` is False.
     """
     output = Path(output)
     _may_write(output, force)
-    return write_predictions(load(run), data, output, root=root, say=(progress or Quiet()).say)
+    say = (progress or Quiet()).say
+    return write_predictions(load(run), data, output, root=root, explain=explain, say=say)
 
 
 def init(

@@ -152,13 +152,15 @@ def predict(
     ],
     root: Root = None,
     rename: Rename = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Add what each input contributes to each answer.")] = False,
     force: Force = False,
 ) -> None:
     """Answer every row of a table: one row out per row in."""
     from motet import api
     from motet.training import Lines
 
-    num_rows = api.predict(run, _renamed(data, rename), output=output, root=root, force=force, progress=Lines())
+    table = _renamed(data, rename)
+    num_rows = api.predict(run, table, output=output, root=root, force=force, explain=explain, progress=Lines())
     typer.echo(f"wrote {num_rows:,} rows to {output}")
 
 

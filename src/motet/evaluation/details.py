@@ -1,7 +1,7 @@
 """What the report shows of a task beyond its scores: where it errs, how sure it is, its worst rows."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -24,22 +24,26 @@ SHOWN = (BinaryCodec, MulticlassCodec, MultilabelCodec, OrdinalCodec, *NUMBERS)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A cell as a person sees it: `content` is text, or a picture or sound as a data URI."""
+    """A cell as a person sees it: `content` is text, or a picture or sound as a data URI; `saliency` what of it spoke
+    for the answer: pieces of a text with weights from -1 to 1, or a picture of where, as a data URI.
+    """
 
     input: str
     kind: Literal["text", "picture", "sound"]
     content: str
+    saliency: Sequence[tuple[str, float]] | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A row answered badly; `row` is where it stands, in the words of the caller."""
+    """A row answered badly; `row` is where it stands, `contributions` what each present input added to the answer."""
 
     row: str
     truth: str
     answer: str
     probability: float | None
     cells: Sequence[Shown]
+    contributions: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,12 @@ class Preparation(Frozen, ABC):
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """One or more items -> tensors whose first dimension is their number."""
 
+    def blank(self, values: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+        """What `batch` returned, of cells as large that say nothing: saliency is measured against them. None: there are
+        no such cells.
+        """
+        return None
+
 
 class Encoder(nn.Module, ABC):
     """Tensors of the rows that have this input -> tokens `[N, T, output_width]`.
@@ -72,6 +78,13 @@ class Encoder(nn.Module, ABC):
         Whether other parameters learn from now on.
         """
         return False
+
+    def felt(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Callable[[Tensor], Tokens]] | None:
+        """`forward` in two: what it feels of N rows, `[N, ...]`, where saliency takes gradients, and the tokens of what
+        is felt, by no call of the module itself, which may be compiled. None: no place has parts that are parts of the
+        cell.
+        """
+        return None
 
     @abstractmethod
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from motet.run.prepare import Fitted, Prepared
 from motet.run.report import Report
 from motet.run.scored import Scored, scored_rows
 from motet.run.tables import scores_by_table
+from motet.run.why import with_reasons
 from motet.serving import Predictor
 from motet.serving.answer import answer_table
 from motet.serving.write import csv_bytes
@@ -74,7 +76,8 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
             more={"baselines": rivals[task]} if task in rivals else {},
         )
         labelled = found.rows[found.labelled[task]].tolist()
-        details[task] = details_of(codec, output, target, labelled, seed=seed, place=place, show=show)
+        looked_at = partial(details_of, codec, output, target, labelled, seed=seed, place=place)
+        details[task] = with_reasons(scored, task, looked_at, show=show)
     report = build_report(
         rows_scored=scored.part,
         tasks=results,

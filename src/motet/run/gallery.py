@@ -4,6 +4,7 @@ import base64
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from motet import media
 from motet.core.checks import text_of
@@ -11,6 +12,9 @@ from motet.core.errors import CellError
 from motet.data import Fence, Several, cells_of
 from motet.evaluation import Shown
 from motet.run.prepare import Fitted
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LARGEST_SIDE = 160
 LARGEST_SOUND = 200_000
@@ -20,13 +24,31 @@ MOST_PARTS = 4  # of the pictures that a row has several of
 
 def shower(fitted: Fitted) -> Callable[[int], Sequence[Shown]]:
     """A function from a row of the table to its present input cells; one that can not be shown is left out."""
+    sources = sources_of(fitted)
+
+    def show(row: int) -> list[Shown]:
+        shown = []
+        for name, label, source in sources(row):
+            try:
+                shown.append(_shown(label, fitted.inputs[name][0].shown_as, source))
+            except (CellError, OSError):
+                continue
+        return shown
+
+    return show
+
+
+def sources_of(fitted: Fitted) -> Callable[[int], Sequence[tuple[str, str, object]]]:
+    """A function from a row of the table to its present input cells: input, label, and what its reader gets, part by
+    part; what the fence refuses is left out.
+    """
     columns, _ = fitted.columns
     fence = Fence(fitted.root)
 
-    def show(row: int) -> list[Shown]:
+    def sources(row: int) -> list[tuple[str, str, object]]:
         import numpy as np
 
-        shown = []
+        found = []
         for name, column in columns.items():
             cell = cells_of(
                 fitted.table,
@@ -35,17 +57,15 @@ def shower(fitted: Fitted) -> Callable[[int], Sequence[Shown]]:
                 missing=column.missing,
                 separator=column.separator,
             )[0]
-            if cell is None:
-                continue
-            for label, part in _parts(name, cell):
+            for label, part in () if cell is None else _parts(name, cell):
                 try:
                     source = fence.resolve(part, fitted.table.folder(row)) if column.media else part
-                    shown.append(_shown(label, fitted.inputs[name][0].shown_as, source))
                 except (CellError, OSError):
                     continue
-        return shown
+                found.append((name, label, source))
+        return found
 
-    return show
+    return sources
 
 
 def _parts(name: str, cell: object) -> list[tuple[str, object]]:
@@ -57,7 +77,7 @@ def _parts(name: str, cell: object) -> list[tuple[str, object]]:
 
 def _shown(name: str, shown_as: str, source: object) -> Shown:
     if shown_as == "picture":
-        return Shown(name, "picture", _uri("image/png", _thumbnail(source)))
+        return Shown(name, "picture", png_uri(thumbnail(source)))
     if shown_as == "sound":
         data = source.read_bytes() if isinstance(source, Path) else source
         if isinstance(data, bytes) and len(data) <= LARGEST_SOUND:
@@ -67,15 +87,21 @@ def _shown(name: str, shown_as: str, source: object) -> Shown:
     return Shown(name, "text", text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "...")
 
 
-def _thumbnail(source: object) -> bytes:
+def thumbnail(source: object) -> "Image.Image":
+    """A small picture."""
     from PIL import Image
 
     pixels = media.image(source)
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     picture.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    return picture
+
+
+def png_uri(picture: "Image.Image") -> str:
+    """A picture as a data URI."""
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
-    return buffer.getvalue()
+    return _uri("image/png", buffer.getvalue())
 
 
 def _sound_type(data: bytes) -> str:

@@ -27,8 +27,12 @@ def answer_table(
     inputs: Mapping[str, tuple[InputSpec, Preparation]],
     id_column: str | None,
     root: Path | None,
+    contributions: Mapping[str, Mapping[str, np.ndarray]] = {},
 ) -> pa.Table:
-    """The decoded answers for the collected rows of a table, after a first column that names the row."""
+    """The decoded answers for the collected rows of a table, after a first column that names the row.
+
+    `contributions`, by task and input, NaN for none, follow the other columns of their task.
+    """
     rows = collected.rows.numpy()
     codecs = {name: codec for name, (_, codec) in tasks.items()}
     sizes = {
@@ -36,8 +40,13 @@ def answer_table(
         for name, (spec, _) in tasks.items()
         if isinstance(spec, PartTask) and spec.sized
     }
-    columns = row_names(table, rows, id_column) | answers(codecs, collected.outputs, sizes=sizes)
-    return pa.table({name: arrow_of(values) for name, values in columns.items()})
+    columns = {name: arrow_of(values) for name, values in row_names(table, rows, id_column).items()}
+    for task, codec in codecs.items():
+        said = answers({task: codec}, collected.outputs, sizes=sizes)
+        columns |= {name: arrow_of(values) for name, values in said.items()}
+        for name, shares in contributions.get(task, {}).items():
+            columns[f"{task}__contribution_{name}"] = pa.array(shares, pa.float64(), from_pandas=True)
+    return pa.table(columns)
 
 
 def row_names(table: Table, rows: np.ndarray, id_column: str | None) -> dict[str, list[Any]]:

@@ -1,6 +1,6 @@
 """A trained model that answers rows: the same path for Python, the command line and every server."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 
 from motet.artifact import read_bundle
-from motet.core.checks import nearest
-from motet.core.errors import DataError
+from motet.core.checks import did_you_mean, nearest
+from motet.core.errors import DataError, SpecError
 from motet.core.flow import Batch, Column
 from motet.data import BadCells, Dataset, Table, read_cells, read_held_out
 from motet.model import Collected, collect
 from motet.model.columns import input_columns, task_columns
+from motet.model.explain import explained
 from motet.serving.answer import answer_table
+from motet.serving.explain import Explanation, explain_row, worths_of
 from motet.serving.restore import Restored, restore
 from motet.serving.search import Index, index_of, search_once
 from motet.serving.tables import like
@@ -44,15 +46,31 @@ class Predictor:
         bundle = folder / "bundle" if (folder / "bundle").is_dir() else folder
         return cls(restore(read_bundle(bundle)), root=_run_root(folder))
 
-    def predict(self, rows: Any, *, root: str | Path | None = None) -> Any:
+    def predict(self, rows: Any, *, root: str | Path | None = None, explain: bool = False) -> Any:
         """One row out per row in, as the same kind of table: DataFrame, Arrow table, list of dicts; a path gives Arrow.
 
         The first column is the id column where the model has one and the rows hold it, else "row", counted as in the
         file a person opens. Then each task's answer and, after two underscores, what goes with it. Media paths must
         stay inside `root` (default: that of the run). Raises `DataError` for cells that can not be read.
+
+        With `explain` there is `TASK__contribution_INPUT` for each input too: see `Explanation.contributions`.
         """
         table = read_held_out(rows)
-        return like(rows, self._answered(table, root))
+        return like(rows, self._answered(table, root, explain=explain))
+
+    def explain(self, row: Any, task: str | None = None, *, root: str | Path | None = None) -> Explanation:
+        """Why one row is answered so, by all tasks or one: what each input adds, and what within texts, pictures and
+        sounds. The row is a dict, or a table of one row.
+        """
+        table = read_held_out([dict(row)] if isinstance(row, Mapping) else row)
+        if table.num_rows != 1:
+            raise DataError(f"{table.parts[0].name}: has {table.num_rows} rows, expected the one to explain")
+        if task is not None and task not in self.tasks:
+            raise SpecError(f"task: the model has no task {task!r}{did_you_mean(task, self.tasks)}")
+        fence = self.root if root is None else Path(root)
+        tasks = {name: one for name, one in self.tasks.items() if task in (None, name)}
+        batch = next(self._batches(table, {}, root))
+        return explain_row(self.network, batch, table, inputs=self.inputs, tasks=tasks, root=fence)
 
     def search(
         self,
@@ -108,11 +126,17 @@ class Predictor:
         """Outputs for every row of a table, before they are decoded."""
         return collect(self.network, self._batches(table, {}, root))[0]
 
-    def _answered(self, table: Table, root: str | Path | None) -> pa.Table:
-        collected = self.collected(table, root=root)
-        fence = self.root if root is None else Path(root)
+    def _answered(self, table: Table, root: str | Path | None, *, explain: bool) -> pa.Table:
+        worths = worths_of({name: codec for name, (_, codec) in self.tasks.items()}) if explain else {}
+        collected, contributions = explained(self.network, self._batches(table, {}, root), worths)
         return answer_table(
-            table, collected, tasks=self.tasks, inputs=self.inputs, id_column=self.facts.get("id"), root=fence
+            table,
+            collected,
+            tasks=self.tasks,
+            inputs=self.inputs,
+            id_column=self.facts.get("id"),
+            root=self.root if root is None else Path(root),
+            contributions=contributions,
         )
 
     def _batches(self, table: Table, targets: dict[str, Column], root: str | Path | None) -> Iterator[Batch]:

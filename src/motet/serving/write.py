@@ -14,7 +14,13 @@ from motet.serving.predictor import Predictor
 
 
 def write_predictions(
-    predictor: Predictor, data: Any, path: Path, *, root: str | Path | None = None, say: Callable[[str], object] = str
+    predictor: Predictor,
+    data: Any,
+    path: Path,
+    *,
+    root: str | Path | None = None,
+    explain: bool = False,
+    say: Callable[[str], object] = str,
 ) -> int:
     """Answer `data` into `path`; how many rows that were. `say` hears of inputs the table lacks.
 
@@ -28,7 +34,7 @@ def write_predictions(
     rows = read_held_out(data)
     for sentence in predictor.unseen(rows.column_names):
         say(f"note: {sentence}")
-    table: pa.Table = predictor.predict(rows, root=root)
+    table: pa.Table = predictor.predict(rows, root=root, explain=explain)
     write_file(path, writer(table))
     return int(table.num_rows)
 

@@ -64,6 +64,19 @@ class Tokenizer(Frozen):
         found = self._engine.encode(list(words), is_pretokenized=True)
         return np.array(found.ids, dtype=np.int32) + np.int32(1), np.array(found.word_ids, dtype=np.int32)
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """For each token of `encode` the characters of the text, first and behind the last, without space around them;
+        tokens of parts of a character have it all.
+
+        >>> Tokenizer.train(["low lower lowest"] * 3, vocabulary=270, lowercase=True).spans("Low  lower")[0]
+        (0, 3)
+        """
+        found: list[tuple[int, int]] = []
+        for start, end in self._engine.encode(text).offsets:
+            whole = text[start:end]
+            found.append((end - len(whole.lstrip()), start + len(whole.rstrip())) if whole.strip() else (end, end))
+        return found
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of these ids, as far as normalisation has left it."""
         text: str = self._engine.decode([int(token) - 1 for token in ids])

@@ -3,7 +3,7 @@
 Shapes: N rows, F frames, M mel bands, C channels, T tokens, D width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,10 @@ class AudioEncoder(Encoder):
         self.blocks = nn.ModuleList(FrameBlock(channels, channels, stride=stride) for stride in strides)
         self.dropout = Dropout(dropout)
         self.project = nn.Linear(channels, width)
+
+    def felt(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Callable[[Tensor], Tokens]]:
+        """The frames `[N, F, M]`."""
+        return values["frames"], lambda x: self.forward({"frames": x, "mask": values["mask"]})
 
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
         """`frames [N, F, M]`, `mask [N, F]` -> `[N, T, D]`."""

@@ -79,6 +79,13 @@ class AudioPreparation(SoundPreparation):
         frames[mask] = (np.concatenate(items) - mean) / deviation
         return {"frames": torch.from_numpy(frames), "mask": torch.from_numpy(mask)}
 
+    def blank(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Silence, as long."""
+        mean, deviation = self._norm
+        silence = (self.spectrogram(np.zeros(self.window, dtype=np.float32))[0] - mean) / deviation
+        mask = values["mask"]
+        return {"frames": torch.where(mask[:, :, None], torch.from_numpy(silence).to(mask.device), 0.0), "mask": mask}
+
     @cached_property
     def _norm(self) -> tuple[np.ndarray, np.ndarray]:
         return np.array(self.mean, dtype=np.float32), np.array(self.deviation, dtype=np.float32)

@@ -4,7 +4,7 @@ Shapes: C, H, W of the picture; h, w of the last map; D width.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -53,6 +53,10 @@ class ImageEncoder(Encoder):
         self.gain = nn.Parameter(torch.randn(math.prod(self.output_grid), depth[-1]))
         self.dropout = Dropout(dropout)
         self.project = nn.Linear(depth[-1], width)
+
+    def felt(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Callable[[Tensor], Tokens]]:
+        """The pixels `[N, C, H, W]`."""
+        return values["pixels"], lambda x: self.forward({"pixels": x})
 
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
         """`pixels [N, C, H, W]` -> `[N, h * w, D]`."""

@@ -60,6 +60,10 @@ class ImagePreparation(Preparation):
         mean, deviation = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.deviation))
         return {"pixels": pixels.sub_(mean).div_(deviation)}
 
+    def blank(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The mean of the training pictures, everywhere."""
+        return {"pixels": torch.zeros_like(values["pixels"])}
+
 
 def resized(picture: UInt8[np.ndarray, "H W C"], *, size: tuple[int, int], channels: int) -> UInt8[np.ndarray, "h w c"]:
     """A picture of another size (bilinear, antialiased) and grey (ITU-R 601 luma) or colour.

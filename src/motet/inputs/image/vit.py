@@ -3,7 +3,7 @@
 Shapes: C, H, W of the picture; h, w of the map of patches; D width.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -88,6 +88,10 @@ class PatchEncoder(Encoder):
         self.dropout = Dropout(dropout)
         self.context = Transformer(width, layers=layers, heads=heads, longest=grid[0] * grid[1], dropout=dropout)
         nn.init.normal_(self.context.places, std=PLACES)
+
+    def felt(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Callable[[Tensor], Tokens]]:
+        """The pixels `[N, C, H, W]`."""
+        return values["pixels"], lambda x: self.forward({"pixels": x})
 
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
         """`pixels [N, C, H, W]` -> `[N, h * w, D]`."""

@@ -1,6 +1,6 @@
 """Tokens of a text, in context. Shapes: N rows, T tokens, D width, F features of a word's spelling."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Literal
 
 from jaxtyping import Float, Int64
@@ -43,10 +43,18 @@ class TextEncoder(Encoder):
 
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
         """`ids [N, T]`, `mask [N, T]`, and as they were prepared `word [N, T]`, `spelling [N, T, F]` -> `[N, T, D]`."""
+        return self._tokens(self._embedded(values), values)
+
+    def felt(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Callable[[Tensor], Tokens]]:
+        """The embeddings `[N, T, D]`, one for each token."""
+        return self._embedded(values), lambda x: self._tokens(x, values)
+
+    def _embedded(self, values: Mapping[str, Tensor]) -> Float[Tensor, "N T D"]:
+        x: Tensor = self.embedding(values["ids"])
+        return x if self.spelling is None else x + self.spelling(values["spelling"])
+
+    def _tokens(self, x: Float[Tensor, "N T D"], values: Mapping[str, Tensor]) -> Tokens:
         mask = values["mask"]
-        x = self.embedding(values["ids"])
-        if self.spelling is not None:
-            x = x + self.spelling(values["spelling"])
         x = self.dropout[0](x)
         for context, dropout in zip(self.context, self.dropout[1:], strict=True):
             x = dropout(context(x, mask))

@@ -3,7 +3,7 @@
 Shapes: n rows, T tokens, F features of a word's spelling.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,7 @@ from jaxtyping import Int32
 from torch import Tensor
 
 from motet.inputs.base import Preparation
-from motet.inputs.text.runs import without
+from motet.inputs.text.runs import Span, left, spans_of_words, without
 from motet.text import PADDING, Tokenizer, spelling, words_of, written
 from motet.text.spelling import NUM_FEATURES
 
@@ -83,6 +83,23 @@ class TextPreparation(Preparation):
         tensors = {"ids": _padded(whole[IDS], mask, PADDING), "mask": torch.from_numpy(mask)}
         tensors["word"] = _padded(whole[WORD], mask, NO_WORD)
         return tensors | ({"spelling": _padded(whole[SPELLING:].T, mask, PADDING)} if self.spelling else {})
+
+    def blank(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Every token but the start is hidden, as some are in training, and so is how words are spelt."""
+        ids = values["ids"]
+        hidden = torch.where(ids == self._start, ids, int(self._hidden))
+        spelling = {"spelling": torch.zeros_like(values["spelling"])} if "spelling" in values else {}
+        return {**values, "ids": torch.where(values["mask"], hidden, PADDING), **spelling}
+
+    def places(self, cell: object) -> list[list[Span]]:
+        """Where in the text as it is written each token of `read` stands: the start nowhere, a word's in the word."""
+        text = written(cell)
+        if self.words:
+            own = spans_of_words(text, words_of(cell))
+            return [[] if word == NO_WORD else [own[word]] for word in self.read(cell)[WORD].tolist()]
+        kept = left(text, self._stopped)
+        spans = self.tokenizer.spans("".join(text[at] for at in kept))[: self.max_tokens]
+        return [[], *([(kept[start], kept[end - 1] + 1)] if end > start else [] for start, end in spans)]
 
     @cached_property
     def _stopped(self) -> frozenset[str]:

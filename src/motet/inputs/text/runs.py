@@ -2,8 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from functools import lru_cache
+
+Span = tuple[int, int]
 
 
 def runs(text: str) -> list[str]:
@@ -22,6 +24,39 @@ def without(text: str, words: Set[str]) -> str:
     ' cat   dog.'
     """
     return _word().sub(lambda found: "" if found[0].lower() in words else found[0], text)
+
+
+def spans(text: str) -> list[Span]:
+    """Where the words are, from the first character of each to behind its last.
+
+    >>> spans("a cat!")
+    [(0, 1), (2, 5)]
+    """
+    return [found.span() for found in _word().finditer(text)]
+
+
+def left(text: str, words: Set[str]) -> list[int]:
+    """The places of the characters that `without` leaves.
+
+    >>> left("a cat", {"a"})
+    [1, 2, 3, 4]
+    """
+    gone = {at for start, end in spans(text) if text[start:end].lower() in words for at in range(start, end)}
+    return [at for at in range(len(text)) if at not in gone]
+
+
+def spans_of_words(text: str, words: Sequence[str]) -> list[Span]:
+    """Where these words are, which follow one another in the text.
+
+    >>> spans_of_words("New  York", ["New", "York"])
+    [(0, 3), (5, 9)]
+    """
+    found, end = [], 0
+    for word in words:
+        start = text.index(word, end)
+        end = start + len(word)
+        found.append((start, end))
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -3,7 +3,7 @@
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from motet.core.errors import DataError
 from motet.inputs.base import Preparation
-from motet.inputs.text.runs import runs
+from motet.inputs.text.runs import Span, runs, spans
 from motet.text import written
 
 TERM, COUNT = 0, 1
@@ -64,6 +64,20 @@ class TermPreparation(Preparation):
             terms[row, : item.shape[1]], weights[row, : item.shape[1]] = item[TERM], self.weights_of(item)
         return {"terms": torch.from_numpy(terms), "weights": torch.from_numpy(weights)}
 
+    def blank(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """No term counts."""
+        return {**values, "weights": torch.zeros_like(values["weights"])}
+
+    def places(self, cell: object) -> list[list[Span]]:
+        """Where in the text as it is written each term of `read` stands: the words of it, wherever it is there."""
+        text = written(cell)
+        words = [(self._clean(text[start:end]), (start, end)) for start, end in spans(text)][: self.max_tokens]
+        kept = [(word, span) for word, span in words if word.lower() not in self._stopped]
+        found: dict[str, list[Span]] = {}
+        for term, at in self._terms_at([word for word, _ in kept]):
+            found.setdefault(term, []).extend(kept[one][1] for one in at)
+        return [found.get(self.terms[number], []) for number in self.read(cell)[TERM].tolist()]
+
     def weights_of(self, item: Int32[np.ndarray, "2 K"]) -> Float64[np.ndarray, "K"]:
         """`w / |w|`, with `w_k = tf_k idf_k`; zeros where no term is there."""
         counts = item[COUNT].astype(np.float64)
@@ -74,14 +88,26 @@ class TermPreparation(Preparation):
 
     def terms_of(self, text: str) -> Iterator[str]:
         """Every term of a text, as often as it is there."""
+        words = runs(self._clean(text))[: self.max_tokens]
+        return (term for term, _ in self._terms_at([word for word in words if word.lower() not in self._stopped]))
+
+    def _clean(self, text: str) -> str:
         text = unicodedata.normalize("NFKC", text)
-        words = runs(text.lower() if self.lowercase else text)[: self.max_tokens]
-        kept = [word for word in words if word.lower() not in self._stopped]
+        return text.lower() if self.lowercase else text
+
+    def _terms_at(self, words: Sequence[str]) -> Iterator[tuple[str, Sequence[int]]]:
+        """Every term of these words, and the numbers of the words it is of."""
         sizes = range(self.ngrams[0], self.ngrams[1] + 1)
         if not self.characters:
-            return (" ".join(kept[at : at + size]) for size in sizes for at in range(len(kept) - size + 1))
-        padded = [f" {word} " for word in kept]
-        return (word[at : at + size] for word in padded for size in sizes for at in range(len(word) - size + 1))
+            runs_of = ((size, at) for size in sizes for at in range(len(words) - size + 1))
+            return ((" ".join(words[at : at + size]), range(at, at + size)) for size, at in runs_of)
+        padded = [(number, f" {word} ") for number, word in enumerate(words)]
+        return (
+            (word[at : at + size], (number,))
+            for number, word in padded
+            for size in sizes
+            for at in range(len(word) - size + 1)
+        )
 
     @cached_property
     def _stopped(self) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """A text as one token: the sum of what is learned of its terms, each weighed by TF-IDF. N rows, K terms, D width."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
 import torch.nn.functional as F
@@ -84,6 +84,11 @@ class TermEncoder(Encoder):
         self.embedding = nn.Embedding(num_terms, width)
         nn.init.normal_(self.embedding.weight, std=DEVIATION)
         self.dropout = Dropout(dropout)
+
+    def felt(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Callable[[Tensor], Tokens]]:
+        """`w_k e_k`, `[N, K, D]`, one for each term."""
+        weighted = values["weights"][:, :, None] * self.embedding(values["terms"])
+        return weighted, lambda x: single_token(self.dropout(x.sum(dim=1)))
 
     def forward(self, values: Mapping[str, Tensor]) -> Tokens:
         """`terms [N, K]`, `weights [N, K]` -> `[N, 1, D]`."""
