@@ -106,10 +106,9 @@ class MotetEstimator(BaseEstimator):  # type: ignore[misc]
         """Probabilities `[rows, classes]` in the order of `classes_`, for one task of classes."""
         check_is_fitted(self)
         task, table = self.tasks_[0], read_table(pa.table(_table(X, "x")))
-        logits = self.model_.collected(table).outputs[task].double()
-        both = (-logits).sigmoid(), logits.sigmoid()
-        probability = logits.softmax(-1).numpy() if logits.ndim == 2 else np.stack([p.numpy() for p in both], axis=1)
-        return np.asarray(probability[:, np.argsort(_array(_classes(self.model_.tasks[task][1])))])
+        codec: Any = self.model_.tasks[task][1]
+        probability = codec.probabilities(self.model_.collected(table).outputs[task]).numpy()
+        return np.asarray(probability[:, np.argsort(_array(_classes(codec)))])
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
         """Accuracy of classes, r2 of numbers, macro F1 of label sets, over labelled rows; of several tasks the mean."""

@@ -81,14 +81,28 @@ def spoken(model: Predictor, asked: list[dict[str, Any]], task: str, answer: Any
     if task == "sold":
         yes = [float(one["sold__probability"]) for one in said]
         return yes if answer == "yes" else [1 - p for p in yes]
-    codec = model.tasks[task][1]
-    outputs = model.collected(read_held_out(asked)).outputs[task].double().tolist()
+    codec: Any = model.tasks[task][1]
+    outputs = (model.collected(read_held_out(asked)).outputs[task].double() / codec.temperature).tolist()
     if task == "tags":
         each = [[1 / (1 + math.exp(-value)) for value in output] for output in outputs]
         signs = [label in answer for label in codec.known]
         return [sum(p if yes else 1 - p for p, yes in zip(row, signs, strict=True)) / len(signs) for row in each]
     number = list(codec.known).index(answer)
+    if task == "grade":
+        return [
+            at_most(output, number, codec.temperature) - at_most(output, number - 1, codec.temperature)
+            for output in outputs
+        ]
     return [math.exp(output[number]) / sum(map(math.exp, output)) for output in outputs]
+
+
+def at_most(tempered: list[float], level: int, temperature: float) -> float:
+    """P(y <= level): the log odds of it are those of the softmax, divided by the temperature."""
+    if not 0 <= level < len(tempered) - 1:
+        return float(level >= 0)
+    weights = [math.exp(temperature * one) for one in tempered]
+    odds = math.log(sum(weights[: level + 1]) / sum(weights[level + 1 :])) / temperature
+    return 1 / (1 + math.exp(-odds))
 
 
 @pytest.mark.parametrize("place", [0, 2, 5])
@@ -128,7 +142,7 @@ def test_columns(explained: list[dict[str, Any]]) -> None:
     for task in TASKS:
         own = [name for name in names if name.startswith(f"{task}__contribution_")]
         assert own == ([] if task == "parts" else [f"{task}__contribution_{name}" for name in INPUTS])
-    assert names.index("kind__contribution_age") == names.index("kind__probability") + 1
+    assert names.index("kind__contribution_age") == names.index("kind__set") + 1
     for given, answer in zip(rows(), explained, strict=True):
         for name in INPUTS:
             assert (answer[f"kind__contribution_{name}"] is None) == (given[name] is None)

@@ -77,7 +77,8 @@ def test_columns_and_order(model: Predictor, folder: Path) -> None:
     table = model.predict(folder / "table.csv")
     assert table.column("id").to_pylist() == [f"r{index}" for index in range(NUM_ROWS)]
     assert set(table.column_names) == {
-        "id", "price", "price__low", "price__high", "sold", "sold__probability", "tags", "tags__probability",
+        "id", "price", "price__low", "price__high", "sold", "sold__probability", "sold__set", "tags",
+        "tags__probability",
     }  # fmt: skip
     for task in ("price", "sold", "tags"):
         place = table.column_names.index(task)

@@ -424,6 +424,7 @@ TASKS: dict[str, tuple[Document, dict[str, Change]]] = {
             "metric": Change("accuracy"),
             "positive": Change("no"),
             "class_weights": Change({"yes": 3.0}),
+            "coverage": Change(0.5),
             **RARE,
             **TASK,
         },
@@ -436,6 +437,7 @@ TASKS: dict[str, tuple[Document, dict[str, Change]]] = {
             "missing": Change(["north"]),
             "metric": Change("macro_f1"),
             "class_weights": Change("balanced"),
+            "coverage": Change(0.5),
             **RARE,
             **TASK,
         },
@@ -461,6 +463,7 @@ TASKS: dict[str, tuple[Document, dict[str, Change]]] = {
             "missing": Change(["11"]),
             "metric": Change("mae"),
             "levels": Change([14, 13, 12, 11, 10, 9]),
+            "coverage": Change(0.5),
             **TASK,
         },
     ),
@@ -880,6 +883,7 @@ TRAINING = {
 EVALUATION = {
     "resamples": Change(7),
     "level": Change(0.5),
+    "subgroups": Change(["shop"]),
     "baselines": Change([], rest={"data": {**BASE["data"], "train": "many.csv"}}),
 }
 PURE_SPEED = {"workers": Change(1, {"epochs": 2})}

@@ -140,15 +140,15 @@ def details_of(
     if len(truth) == 0 or not np.isfinite(values).all():
         return Details()
     if isinstance(codec, BinaryCodec):
-        two = np.stack([np.zeros_like(values), values], -1)
+        two = np.stack([np.zeros_like(values), values / codec.temperature], -1)
         names = [text_of(codec.negative), text_of(codec.positive)]
         return _of_classes(two, truth.astype(np.int64), names, mistakes)
     if isinstance(codec, MulticlassCodec):
-        return _of_classes(values, truth, [text_of(label) for label in codec.classes], mistakes)
+        return _of_classes(values / codec.temperature, truth, [text_of(label) for label in codec.classes], mistakes)
     if isinstance(codec, OrdinalCodec):
         return _of_classes(values, truth, [text_of(label) for label in codec.classes], mistakes, ordered=True)
     if isinstance(codec, MultilabelCodec):
-        return _of_labels(values, truth, [text_of(label) for label in codec.labels], mistakes)
+        return _of_labels(values / codec.temperature, truth, [text_of(label) for label in codec.labels], mistakes)
     if isinstance(codec, NUMBERS):
         found = numbers_of(codec, labels, answers[""])
         sample = np.sort(generator(seed, "scatter").permutation(len(truth))[:MOST_POINTS])

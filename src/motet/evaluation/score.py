@@ -7,6 +7,7 @@ from torch import Tensor
 
 from motet.evaluation.interval import percentiles, resampled_rows
 from motet.tasks import Codec
+from motet.tasks.classes import uncalibrated
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,5 +57,6 @@ def baseline(codec: Codec, prior: Tensor, target: Tensor) -> dict[str, float]:
     >>> baseline(codec, codec.prior(torch.tensor([0.0, 0.0, 1.0])), torch.tensor([0.0, 1.0, 0.0, 0.0]))["accuracy"]
     0.75
     """
+    codec = uncalibrated(codec)  # the temperature is that of the model, not of the prior
     unmoved = codec.trivial(prior, target)
     return {metric.name: metric.compute(unmoved, target) for metric in codec.metrics()}

@@ -21,3 +21,7 @@ class EvaluationSpec(Frozen):
         description="Models to beat, fitted to simple features of the training rows: linear, trees (gradient-boosted; "
         "for tables of numbers and categories).",
     )
+    subgroups: tuple[str, ...] = Field(
+        default=(),
+        description="Columns of the table: each task is also scored on the rows of each value, beside all others.",
+    )

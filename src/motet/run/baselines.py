@@ -13,6 +13,7 @@ from motet.evaluation.simple import Simple, joined, simple_features, stacked
 from motet.run.judge import labels
 from motet.run.scored import Scored
 from motet.tasks.base import Codec, Metric
+from motet.tasks.classes import uncalibrated
 from motet.tasks.row import RowTask
 from motet.training import Progress
 
@@ -52,6 +53,7 @@ def baselines_of(scored: Scored, progress: Progress) -> dict[str, dict[str, Any]
 def _judged(name: Rival, task: str, scored: Scored, features: "_Features", progress: Progress) -> dict[str, Any] | None:
     """None where there are too few rows, or too many features."""
     spec, codec = scored.fitted.tasks[task]
+    codec = uncalibrated(codec)  # a temperature is the network's own
     assert isinstance(spec, RowTask)
     rows = features.labelled(scored.fitted.splits.train, task)
     if len(rows) < LEAST_ROWS:

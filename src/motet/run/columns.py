@@ -89,6 +89,13 @@ def check_apart(inputs: Mapping[str, InputSpec], tasks: Mapping[str, TaskSpec], 
         raise SpecError(f"tasks.{both[0]}: an input has the same name; rename one of them and set its `column`")
 
 
+def check_subgroups(names: Sequence[str], columns: Sequence[str]) -> None:
+    """Raises `SpecError` for a column the report is to look into and the tables lack."""
+    for name in names:
+        if name not in columns:
+            raise SpecError(f"evaluation.subgroups: the table has no column {name!r}{did_you_mean(name, columns)}")
+
+
 def _alike(name: str, inputs: Mapping[str, InputSpec]) -> list[str]:
     """The inputs that have one encoder with this one."""
     owner = inputs[name].share or name

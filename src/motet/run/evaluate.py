@@ -34,6 +34,7 @@ from motet.run.prepare import Fitted, Prepared
 from motet.run.report import Report
 from motet.run.scored import Scored, scored_rows
 from motet.run.tables import scores_by_table
+from motet.run.trust import trust_of, trust_of_table
 from motet.run.why import with_reasons
 from motet.serving import Predictor
 from motet.serving.answer import answer_table
@@ -64,6 +65,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
     results, details = {}, {}
     by_table = scores_by_table(fitted.table, found, fitted.tasks)
     place, show = _placer(fitted.table), shower(fitted)
+    trust = trust_of(scored, place=place)
     for task, (spec, codec) in fitted.tasks.items():
         output, target = found.scored(task)
         results[task] = TaskResult(
@@ -73,7 +75,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
             baseline=baseline(codec, constants[task], target),
             rows=len(target),
             tables=_of_task(task, by_table),
-            more={"baselines": rivals[task]} if task in rivals else {},
+            more=trust[task] | ({"baselines": rivals[task]} if task in rivals else {}),
         )
         labelled = found.rows[found.labelled[task]].tolist()
         looked_at = partial(details_of, codec, output, target, labelled, seed=seed, place=place)
@@ -105,6 +107,7 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
     for task, (spec, codec) in predictor.tasks.items():
         if task in found.targets and bool(found.labelled[task].any()):
             output, target = found.scored(task)
+            labelled = found.rows[found.labelled[task]].tolist()
             results[task] = TaskResult(
                 kind=spec.kind,
                 primary=spec.primary,
@@ -112,6 +115,7 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
                 baseline=baseline(codec, torch.tensor(predictor.facts["priors"][task]), target),
                 rows=len(target),
                 tables=_of_task(task, by_table),
+                more=trust_of_table(codec, output, target, labelled, place=_placer(table)),
             )
     if not results:
         raise DataError(f"{', '.join(table.by_table())}: no row has a label of any task, so there is nothing to score")

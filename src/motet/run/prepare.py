@@ -24,7 +24,7 @@ from motet.inputs.base import InputSpec, Preparation
 from motet.model import Network, assemble
 from motet.model.columns import input_columns, input_place, labels_of, task_columns
 from motet.model.share import as_owner, owners
-from motet.run.columns import check_apart, with_columns
+from motet.run.columns import check_apart, check_subgroups, with_columns
 from motet.run.doubts import doubts, label_cells
 from motet.run.draws import check_resampled, check_weighed
 from motet.run.fit import fit_inputs
@@ -94,6 +94,7 @@ def fit_columns(experiment: Experiment, *, base: Path, kept: Path | None = None)
     weights = loss_weights(table, spec.weight, rows=splits.rows, train=splits.train)
     inputs, tasks = with_columns(given, experiment.tasks, table.columns_of(splits.train))
     check_apart(inputs, tasks, id_column=spec.id)
+    check_subgroups(experiment.evaluation.subgroups, table.column_names)
     cells = {
         name: present_cells(table, input_place(name, one), splits.train, root=root) for name, one in inputs.items()
     }

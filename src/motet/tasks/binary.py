@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -14,12 +15,13 @@ from motet.core.checks import did_you_mean, text_of
 from motet.core.errors import CellError, DataError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec, Metric
+from motet.tasks.classes import COVERAGE, ClassCodec, Coverage
 from motet.tasks.heads import LinearHead
 from motet.tasks.imbalance import ClassWeights, Focal, Smoothing, binary_cross_entropy, weights_at, weights_of
 from motet.tasks.labels import Label, count_labels, label_of, natural_order
 from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, average_precision, calibration_error, f1_scores, metric
-from motet.tasks.row import RowCodec, RowTask
+from motet.tasks.row import RowTask
 from motet.tasks.rules import (
     EvidentialOfLogits,
     MeanOfLogits,
@@ -33,7 +35,7 @@ POSITIVE = frozenset({"1", "true", "t", "yes", "y", "positive", "pos", "on"})
 NEGATIVE = frozenset({"0", "-1", "false", "f", "no", "n", "negative", "neg", "off"})
 
 
-class BinaryCodec(RowCodec):
+class BinaryCodec(ClassCodec):
     """Target 0 or 1 (float32 `[B]`), output the logit of the positive label `[B]`.
 
     `weights` are those of the negative and of the positive label.
@@ -63,14 +65,25 @@ class BinaryCodec(RowCodec):
         return target if self.weights is None else target | {"weight": weights_at(self.weights, labels)}
 
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
-        """The likelier label; "probability" is that of the *positive* label, whichever is answered."""
+        """The likelier label; "probability" is that of the *positive* label, whichever is answered; "set"."""
         logit = output.detach().double().cpu()
         answers = [self.positive if value > 0 else self.negative for value in logit.tolist()]
-        return {"": answers, "probability": logit.sigmoid().tolist()}
+        probability = (logit / self.temperature).sigmoid().tolist()
+        return {"": answers, "probability": probability, **self.listed(logit)}
 
-    def calibrated(self, output: Tensor, target: Tensor) -> Self:
-        """Itself: a class has no interval."""
-        return self
+    def answered(self, output: Tensor) -> Tensor:
+        """1 above 0."""
+        return (output.detach().cpu() > 0).long()
+
+    def log_probabilities(self, output: Tensor, *, temperature: float) -> Tensor:
+        """Of no, and yes."""
+        logit = output.double() / temperature
+        return torch.stack([F.logsigmoid(-logit), F.logsigmoid(logit)], dim=-1)
+
+    def strangeness(self, output: Tensor) -> Tensor:
+        """-log p; 0 for the answer."""
+        strange = -self.log_probabilities(output, temperature=1.0)
+        return strange.scatter(1, self.answered(output)[:, None], 0.0)
 
     def certain(self, target: Tensor) -> Tensor:
         """Far out on the side of the label."""
@@ -83,7 +96,7 @@ class BinaryCodec(RowCodec):
             metric("accuracy", lambda logit, target: float(((logit > 0) == (target > 0.5)).mean())),
             metric("f1", lambda logit, target: float(f1_scores((logit > 0)[:, None], (target > 0.5)[:, None])[0])),
             metric("average_precision", lambda logit, target: average_precision(logit, target > 0.5)),
-            metric("ece", _calibration_error, higher_is_better=False),
+            metric("ece", lambda z, y: _calibration_error(z / self.temperature, y), higher_is_better=False),
         )
 
     def prior(self, target: Tensor) -> Tensor:
@@ -122,6 +135,7 @@ class Binary(RowTask):
     class_weights: ClassWeights = None
     focal: Focal = 0.0
     smoothing: Smoothing = 0.0
+    coverage: Coverage = COVERAGE
 
     def fit(self, cells: Iterable[object]) -> BinaryCodec:
         """Find the two labels; `DataError` where there are more or fewer."""
@@ -139,7 +153,7 @@ class Binary(RowTask):
         positive = _positive(counts) if self.positive is None else _named(self.positive, counts)
         negative = next(label for label in counts if label is not positive)
         weights = weights_of(self.class_weights, {label: counts[label] for label in (negative, positive)})
-        return BinaryCodec(negative=negative, positive=positive, weights=weights)
+        return BinaryCodec(negative=negative, positive=positive, weights=weights, coverage=self.coverage)
 
     def restore(self, state: dict[str, Any]) -> BinaryCodec:
         """The codec of a bundle."""

@@ -14,12 +14,13 @@ from motet.core.checks import text_of
 from motet.core.errors import DataError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec, Metric
+from motet.tasks.classes import COVERAGE, ClassCodec, Coverage
 from motet.tasks.heads import LinearHead
 from motet.tasks.imbalance import ClassWeights, Focal, Smoothing, cross_entropy, weights_at, weights_of
 from motet.tasks.labels import Label, count_labels, label_of
 from motet.tasks.losses import CERTAIN, labelled_loss
 from motet.tasks.metrics import Floats, auroc, calibration_error, f1_scores, mean_that_exists, metric
-from motet.tasks.row import RowCodec, RowTask
+from motet.tasks.row import RowTask
 from motet.tasks.rules import (
     EvidentialOfClasses,
     MeanOfClasses,
@@ -32,7 +33,7 @@ from motet.tasks.rules import (
 UNKNOWN = -1
 
 
-class MulticlassCodec(RowCodec):
+class MulticlassCodec(ClassCodec):
     """Target the number of the class (int64 `[B]`), output one logit per class `[B, C]`; classes in natural order.
 
     `weights` are those of the classes.
@@ -66,13 +67,24 @@ class MulticlassCodec(RowCodec):
         return target if self.weights is None else target | {"weight": weights_at(self.weights, labels)}
 
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
-        """The likeliest label, in its own type, and its "probability"."""
-        probability, number = output.detach().double().cpu().softmax(-1).max(-1)
-        return {"": [self.classes[index] for index in number.tolist()], "probability": probability.tolist()}
+        """The likeliest label, in its own type, its "probability", and the "set" of labels that may be right."""
+        logits = output.detach().double().cpu()
+        answers = [self.classes[index] for index in self.answered(logits).tolist()]
+        probability = (logits / self.temperature).softmax(-1).amax(-1).tolist()
+        return {"": answers, "probability": probability, **self.listed(logits)}
 
-    def calibrated(self, output: Tensor, target: Tensor) -> Self:
-        """Itself: a class has no interval."""
-        return self
+    def answered(self, output: Tensor) -> Tensor:
+        """The largest logit."""
+        return output.detach().cpu().argmax(-1)
+
+    def log_probabilities(self, output: Tensor, *, temperature: float) -> Tensor:
+        """Of the softmax."""
+        return (output.double() / temperature).log_softmax(-1)
+
+    def strangeness(self, output: Tensor) -> Tensor:
+        """-log p; 0 for the answer."""
+        strange = -self.log_probabilities(output, temperature=1.0)
+        return strange.scatter(1, self.answered(output)[:, None], 0.0)
 
     def certain(self, target: Tensor) -> Tensor:
         """All for the class; nothing for any where it is unknown."""
@@ -85,7 +97,7 @@ class MulticlassCodec(RowCodec):
             metric("macro_f1", lambda logits, target: mean_that_exists(_f1_of_classes(logits, target))),
             metric("weighted_f1", _weighted_f1),
             metric("auroc", _auroc),
-            metric("ece", _calibration_error, higher_is_better=False),
+            metric("ece", lambda z, y: _calibration_error(z / self.temperature, y), higher_is_better=False),
         )
 
     def prior(self, target: Tensor) -> Tensor:
@@ -118,6 +130,7 @@ class Multiclass(RowTask):
     class_weights: ClassWeights = None
     focal: Focal = 0.0
     smoothing: Smoothing = 0.0
+    coverage: Coverage = COVERAGE
 
     def fit(self, cells: Iterable[object]) -> MulticlassCodec:
         """Collect the classes; `DataError` where there are fewer than two, or no two rows share one."""
@@ -134,7 +147,8 @@ class Multiclass(RowTask):
                 f"each of the {len(counts)} labels occurs once, so no class can be learned; "
                 "try kind regression if they are numbers, or name another column"
             )
-        return MulticlassCodec(classes=tuple(counts), weights=weights_of(self.class_weights, counts))
+        weights = weights_of(self.class_weights, counts)
+        return MulticlassCodec(classes=tuple(counts), weights=weights, coverage=self.coverage)
 
     def restore(self, state: dict[str, Any]) -> MulticlassCodec:
         """The codec of a bundle."""

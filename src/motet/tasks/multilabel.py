@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -30,6 +31,7 @@ from motet.tasks.rules import (
     UncertaintyOfLogits,
 )
 from motet.tasks.sets import flags, readable_sets, set_of
+from motet.tasks.temperature import fit_temperature
 
 
 class MultilabelCodec(RowCodec):
@@ -44,6 +46,7 @@ class MultilabelCodec(RowCodec):
     separator: str = Field(min_length=1)
     indicators: bool
     weights: tuple[tuple[float, ...], ...] | None = None
+    temperature: float = Field(default=1.0, gt=0)
 
     @property
     def known(self) -> tuple[Label, ...]:
@@ -79,8 +82,9 @@ class MultilabelCodec(RowCodec):
 
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
         """The list of labels likelier than not, and in "probability" the list of *their* probabilities."""
-        rows = output.detach().double().cpu().sigmoid().tolist()
-        kept = [[number for number, value in enumerate(row) if value > 0.5] for row in rows]
+        logits = output.detach().double().cpu()
+        rows = (logits / self.temperature).sigmoid().tolist()
+        kept = [[number for number, value in enumerate(row) if value > 0] for row in logits.tolist()]
         answers = [[self.labels[number] for number in numbers] for numbers in kept]
         return {
             "": answers,
@@ -88,8 +92,12 @@ class MultilabelCodec(RowCodec):
         }
 
     def calibrated(self, output: Tensor, target: Tensor) -> Self:
-        """Itself: a label has no interval."""
-        return self
+        """With one temperature for all labels, of rows that were not trained on; 1 where they say nothing but one."""
+        truth, logits = target.detach().double().cpu(), output.detach().double().cpu()
+        if len(np.unique(truth)) < 2:
+            return self.model_copy(update={"temperature": 1.0})
+        signed = (1 - 2 * truth) * logits
+        return self.model_copy(update={"temperature": fit_temperature(lambda t: float(F.softplus(signed / t).sum()))})
 
     def certain(self, target: Tensor) -> Tensor:
         """Far out on the side of each label."""

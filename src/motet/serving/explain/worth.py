@@ -1,23 +1,22 @@
 """The number that speaks for an answer: what contributions and saliency share out."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from motet.model.explain import Worth
 from motet.tasks import (
-    BinaryCodec,
     Codec,
     CountCodec,
     GaussianCodec,
-    MulticlassCodec,
     MultilabelCodec,
-    OrdinalCodec,
     QuantileCodec,
     RankingCodec,
     RegressionCodec,
     SurvivalCodec,
 )
-from motet.tasks.ordinal import median_level
+from motet.tasks.classes import ClassCodec
 from motet.tasks.rules.rates import rate_of
 
 
@@ -30,14 +29,10 @@ def worth_of(codec: Codec) -> Worth | None:
     >>> worth_of(Binary().fit(["no", "yes"]))(torch.tensor([0.0]), torch.tensor([-3.0]))
     tensor([0.5000])
     """
-    if isinstance(codec, BinaryCodec):
-        return _of_label
+    if isinstance(codec, ClassCodec):
+        return partial(_of_class, codec)
     if isinstance(codec, MultilabelCodec):
-        return lambda output, answered: _of_label(output, answered).mean(dim=-1)
-    if isinstance(codec, MulticlassCodec):
-        return lambda output, answered: _of_class(output, answered.argmax(dim=-1))
-    if isinstance(codec, OrdinalCodec):
-        return lambda output, answered: _of_class(output, _level(answered))
+        return lambda output, answered: _of_labels(output / codec.temperature, answered)
     if isinstance(codec, RegressionCodec):
         return lambda output, answered: codec.center + codec.scale * output
     if isinstance(codec, GaussianCodec):
@@ -52,14 +47,11 @@ def worth_of(codec: Codec) -> Worth | None:
     return None
 
 
-def _of_label(output: Tensor, answered: Tensor) -> Tensor:
-    return torch.where(answered > 0, output.sigmoid(), (-output).sigmoid())
+def _of_class(codec: ClassCodec, output: Tensor, answered: Tensor) -> Tensor:
+    number = codec.answered(answered).to(output.device)
+    found = codec.log_probabilities(output, temperature=codec.temperature).exp().gather(1, number[:, None])
+    return found[:, 0].to(output.dtype)
 
 
-def _of_class(output: Tensor, number: Tensor) -> Tensor:
-    return output.softmax(dim=-1).gather(1, number[:, None])[:, 0]
-
-
-def _level(answered: Tensor) -> Tensor:
-    probability = answered.detach().double().softmax(dim=-1).cpu().numpy()
-    return torch.from_numpy(median_level(probability)).to(answered.device)
+def _of_labels(output: Tensor, answered: Tensor) -> Tensor:
+    return torch.where(answered > 0, output.sigmoid(), (-output).sigmoid()).mean(dim=-1)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,15 +12,16 @@ from torch import Tensor
 
 from motet.core.checks import text_of
 from motet.tasks.base import Metric
+from motet.tasks.classes import ClassCodec
 from motet.tasks.labels import Label, label_of
 from motet.tasks.losses import CERTAIN
 from motet.tasks.metrics import Floats, metric_of_counts
-from motet.tasks.row import RowCodec
+from motet.tasks.ordinal.cumulative import log_odds, tempered
 
 UNKNOWN = -1
 
 
-class OrdinalCodec(RowCodec):
+class OrdinalCodec(ClassCodec):
     """Target the number of the level (int64 `[B]`), output the log probability of each `[B, C]`; lowest level first."""
 
     classes: tuple[Label, ...] = Field(min_length=2)
@@ -55,15 +56,33 @@ class OrdinalCodec(RowCodec):
     def decode(self, output: Tensor) -> dict[str, list[Any]]:
         """The median: the lowest level that the truth does not exceed with probability 1/2 or more; its "probability".
 
-        Of all answers it has the least expected distance, in levels, from the truth.
+        Of all answers it has the least expected distance, in levels, from the truth. The levels of the "set" are
+        neighbours.
         """
-        probability, number = _answered(output)
-        sure = probability.gather(1, torch.from_numpy(number)[:, None])[:, 0]
-        return {"": [self.classes[index] for index in number.tolist()], "probability": sure.tolist()}
+        number = self.answered(output)
+        sure = self.probabilities(output).gather(1, number[:, None])[:, 0]
+        answers = [self.classes[index] for index in number.tolist()]
+        return {"": answers, "probability": sure.tolist(), **self.listed(output)}
 
-    def calibrated(self, output: Tensor, target: Tensor) -> Self:
-        """Itself: a level has no interval."""
-        return self
+    def answered(self, output: Tensor) -> Tensor:
+        """The median."""
+        return torch.from_numpy(_answer(output))
+
+    def log_probabilities(self, output: Tensor, *, temperature: float) -> Tensor:
+        """With the log odds of "at most k" divided by the temperature."""
+        found = output.double().log_softmax(-1)
+        return found if temperature == 1.0 else tempered(found, temperature)
+
+    def strangeness(self, output: Tensor) -> Tensor:
+        """The log odds that the truth is beyond the level, on the likelier side; 0 for the answer, above 0 else.
+
+        The levels up to a bound are those between two quantiles (Chernozhukov, Wuthrich & Zhu, Distributional Conformal
+        Prediction, PNAS 2021, whose |F(y) - 1/2| is for a number), and so have no gap between them.
+        """
+        odds = log_odds(self.log_probabilities(output, temperature=1.0))
+        edge = torch.full((len(odds), 1), -torch.inf, dtype=odds.dtype)
+        strange = torch.maximum(torch.cat([edge, odds], dim=1), torch.cat([-odds, edge], dim=1))
+        return strange.clamp(min=0.0).scatter(1, self.answered(output)[:, None], 0.0)
 
     def certain(self, target: Tensor) -> Tensor:
         """All for the level; nothing for any where it is unknown."""
@@ -106,10 +125,9 @@ def median_level(probability: Floats) -> np.ndarray:
     return number
 
 
-def _answered(output: Tensor) -> tuple[Tensor, np.ndarray]:
-    """The probabilities, and the numbers of the answered levels."""
-    probability = output.detach().double().cpu().softmax(-1)
-    return probability, median_level(probability.numpy())
+def _answer(output: Tensor) -> np.ndarray:
+    """The numbers of the answered levels."""
+    return median_level(output.detach().double().cpu().softmax(-1).numpy())
 
 
 def _of_sums(
@@ -122,7 +140,7 @@ def _of_sums(
     """A metric that is a function of a sum over rows of parts of answer and truth; NaN where one is not finite."""
 
     def counts(output: Tensor, target: Tensor) -> Floats:
-        found = parts(_answered(output)[1], target.cpu().numpy())
+        found = parts(_answer(output), target.cpu().numpy())
         found[~output.detach().isfinite().all(dim=-1).cpu().numpy()] = np.nan
         return found
 

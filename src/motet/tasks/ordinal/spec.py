@@ -13,6 +13,7 @@ from motet.core.checks import did_you_mean, text_of
 from motet.core.errors import DataError
 from motet.core.flow import Cells
 from motet.tasks.base import Codec
+from motet.tasks.classes import COVERAGE, Coverage
 from motet.tasks.labels import Label, count_labels
 from motet.tasks.losses import labelled_loss
 from motet.tasks.ordinal.codec import OrdinalCodec, number_in
@@ -50,6 +51,7 @@ class Ordinal(RowTask):
         description="The labels from the lowest to the highest; those of the training rows in natural order (numbers "
         "by value, single letters, equal words with numbers in them) when left out.",
     )
+    coverage: Coverage = COVERAGE
 
     @field_validator("levels")
     @classmethod
@@ -69,13 +71,13 @@ class Ordinal(RowTask):
                 "to learn; add rows with other labels, or leave the task out"
             )
         if self.levels is not None:
-            return OrdinalCodec(classes=_containing(self.levels, counts))
+            return OrdinalCodec(classes=_containing(self.levels, counts), coverage=self.coverage)
         if len(counts) > 20 and sum(counts.values()) == len(counts):
             raise DataError(
                 f"each of the {len(counts)} labels occurs once, so no level can be learned; "
                 "try kind regression if they are numbers, or name another column"
             )
-        return OrdinalCodec(classes=_in_order(counts))
+        return OrdinalCodec(classes=_in_order(counts), coverage=self.coverage)
 
     def restore(self, state: dict[str, Any]) -> OrdinalCodec:
         """The codec of a bundle."""
