@@ -18,7 +18,7 @@ from motet.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from motet import balance, fusion, inputs, sharing, tasks
-    from motet.api import check, demo, evaluate, fit, group, init, load, predict, pretrain, report
+    from motet.api import check, compare, demo, evaluate, fit, group, init, load, predict, pretrain, report
     from motet.data import DataSpec
     from motet.estimator import MotetEstimator
     from motet.spec import Balance, Experiment
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     **dict.fromkeys(
-        ("check", "demo", "evaluate", "fit", "group", "init", "load", "predict", "pretrain", "report"), "motet.api"
+        ("check", "compare", "demo", "evaluate", "fit", "group", "init", "load", "predict", "pretrain", "report"),
+        "motet.api",
     ),
     "Balance": "motet.spec",
     "DataSpec": "motet.data",
@@ -44,6 +45,7 @@ __all__ = [
     "TrainingSpec",
     "balance",
     "check",
+    "compare",
     "demo",
     "evaluate",
     "fit",

@@ -23,6 +23,8 @@ from motet.spec import load as load_spec
 from motet.study import Grouping, load_unlabelled
 from motet.study import fit as fit_together
 from motet.study import group as group_tasks
+from motet.study.compare import compare as compare
+from motet.study.compare import compare_runs as compare_runs
 from motet.training import Progress, Quiet
 
 
@@ -197,7 +199,7 @@ def group(run: "Run | str | Path", *, models: int) -> Grouping:
 
 
 def report(runs: "Sequence[str | Path] | str | Path") -> list[Path]:
-    """Write report.html of each run again from its report and log; the files written."""
+    """Write report.html of each run again from its report and log; the files written (`compare_runs` compares them)."""
     folders = [runs] if isinstance(runs, str | Path) else runs
     return [report_again(Path(folder)) for folder in folders]
 

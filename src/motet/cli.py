@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from motet.cli_runs import compare, report
 from motet.core.errors import MotetError, SpecError
 
 app = typer.Typer(
@@ -177,18 +178,8 @@ def group(
     typer.echo(grouping.to_json() if json else grouping.to_text())
 
 
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.", show_default=False)],
-    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
-) -> None:
-    """Write report.html of each run again: one file, no network."""
-    from motet import api
-
-    for path in api.report(runs):
-        typer.echo(str(path))
-        if open_:
-            typer.launch(path.resolve().as_uri())
+app.command()(compare)
+app.command()(report)
 
 
 @app.command(name="list")

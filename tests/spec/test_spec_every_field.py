@@ -897,6 +897,7 @@ DATA = {
     "valid": Change(0.2),
     "test": Change(0.3),
     "split": Change("part"),
+    "split_seed": Change(5),
     "group": Change("owner"),
     "id": Change("id"),
     "weight": Change("age"),

@@ -17,6 +17,7 @@ from motet.data.table import Table
 def load_data(spec: DataSpec, *, base: Path, seed: int) -> tuple[Table, Splits]:
     """Read every table of the spec, paths relative to `base`, and divide the rows of all of them.
 
+    `seed` divides them where the spec has no `split_seed`.
     Tables in memory take `base` as the folder of their media. Errors: `DataError`, `SpecError` (see `split_rows`).
     """
     tables = _read(spec.train, "train", base)
@@ -33,6 +34,7 @@ def load_data(spec: DataSpec, *, base: Path, seed: int) -> tuple[Table, Splits]:
     for name, column in (("split", spec.split), ("group", spec.group), ("id", spec.id), ("weight", spec.weight)):
         if column is not None:
             check_column(table, column, f"data.{name}")
+    seed = seed if spec.split_seed is None else spec.split_seed
     splits = split_rows(
         spec, table, seed=seed, valid_rows=ranges.get("valid"), test_rows=ranges.get("test"), columns=columns
     )

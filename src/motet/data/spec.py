@@ -46,6 +46,12 @@ class DataSpec(Frozen):
         description="The column that says train, valid (val, validation, dev) or test; beats the fractions in the "
         "tables that have it.",
     )
+    split_seed: int | None = Field(
+        default=None,
+        ge=0,
+        description="The seed of a split by fractions; training.seed if left out. `motet compare` sets it, so that all "
+        "seeds are scored on the same rows.",
+    )
     group: str | None = Field(
         default=None, description="The column whose equal values must stay on one side of the split."
     )

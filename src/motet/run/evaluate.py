@@ -30,6 +30,7 @@ from motet.model import Collected, Network, collect
 from motet.run.baselines import baselines_of
 from motet.run.gallery import shower
 from motet.run.judge import batches_of, priors
+from motet.run.outputs import OUTPUTS, outputs_bytes, outputs_of
 from motet.run.prepare import Fitted, Prepared
 from motet.run.report import Report
 from motet.run.scored import Scored, scored_rows
@@ -48,11 +49,12 @@ LEAST_CONTRIBUTION_ROWS = 200
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The report, what its page shows beside the figures, and the answers for the scored rows as CSV."""
+    """The report, what its page shows beside the figures, the answers for the scored rows as CSV, and the outputs."""
 
     report: Report
     details: Mapping[str, Details]
     answers: bytes
+    outputs: bytes
 
 
 def evaluate_run(prepared: Prepared, network: Network, position: Position, *, progress: Progress) -> Evaluated:
@@ -95,7 +97,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
         id_column=fitted.experiment.data.id,
         root=fitted.root,
     )
-    return Evaluated(Report(report), details, csv_bytes(answered))
+    return Evaluated(Report(report), details, csv_bytes(answered), outputs_bytes(outputs_of(scored)))
 
 
 def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None = None) -> Report:
@@ -131,6 +133,7 @@ def write_report(folder: Path, evaluated: Evaluated) -> None:
     report, details = evaluated.report, evaluated.details
     write_file(folder / "predictions" / f"{report.content['rows_scored']}.csv", evaluated.answers)
     write_file(folder / "predictions" / "details.json", _DETAILS.dump_json(dict(details)))
+    write_file(folder / OUTPUTS, evaluated.outputs)
     _write_html(folder, report, details)
     write_file(folder / "report.json", (report.to_json() + "\n").encode())
 
