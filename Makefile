@@ -17,7 +17,7 @@ help: ## this list
 demo: $(VENV)/.installed ## make data, train on it, evaluate, write a report
 	@$(ALONE) $(BIN)/motet demo
 
-test: $(VENV)/.installed-dev ## run the test suite; ARGS="-k fusion" narrows it
+test: $(VENV)/.installed-dev ## run the test suite; ARGS="-k fusion" narrows it; with Chromium the report is tried in it
 	@$(ALONE) $(BIN)/python -m pytest -n auto --maxprocesses 8 $(ARGS)
 
 lint: $(VENV)/.installed-dev ## style, types, floors, and the examples in docstrings

@@ -1,5 +1,7 @@
 """The report's shape, and the page: self-contained, well formed, and safe against what a table may hold."""
 
+import base64
+import hashlib
 import json
 import math
 import re
@@ -24,8 +26,8 @@ from motet.evaluation import (
 )
 from motet.evaluation.charts import contribution_bars, curve, interval_mark
 from motet.evaluation.figure import figure, percent
-from motet.evaluation.render_task import sentence, verdict
 from motet.evaluation.svg import short, ticks
+from motet.evaluation.words import sentence, verdict
 from motet.tasks import Binary, Codec, Multiclass, Multilabel, Regression, TaskSpec
 
 EVIL = "<script>alert('x')</script>&\"' http://evil.example/x.png"
@@ -159,7 +161,8 @@ def parsed(text: str) -> Page:
 
 def test_the_page_is_well_formed_and_asks_for_nothing(page: tuple[dict[str, Any], str]) -> None:
     seen = parsed(page[1]).seen
-    assert not {tag for tag, _ in seen} & {"script", "link", "iframe", "object", "embed", "form"}
+    assert not {tag for tag, _ in seen} & {"link", "iframe", "object", "embed", "form"}
+    assert [attributes for tag, attributes in seen if tag == "script"] == [{}], "the frame's script, and no other"
     for tag, attributes in seen:
         assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
         for name in ("src", "href", "srcset", "xlink:href"):
@@ -167,6 +170,9 @@ def test_the_page_is_well_formed_and_asks_for_nothing(page: tuple[dict[str, Any]
     policy = next(a["content"] for tag, a in seen if tag == "meta" and "http-equiv" in a)
     assert policy is not None
     assert "default-src 'none'" in policy
+    (script,) = re.findall(r"<script>(.*?)</script>", page[1], re.DOTALL)
+    assert f"script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}';" in policy
+    assert not re.findall("https?:|fetch|eval|innerHTML|import", script)
     assert "url(" not in page[1]
     assert "@import" not in page[1]
 
@@ -192,8 +198,13 @@ def test_every_drawing_is_well_formed_finite_and_has_a_name(page: tuple[dict[str
 def test_links_lead_to_sections(page: tuple[dict[str, Any], str]) -> None:
     seen = parsed(page[1]).seen
     places = [attributes["id"] for _, attributes in seen if "id" in attributes]
-    assert len(places) == len(set(places)) == 4
-    assert [f"#{place}" for place in places] == [attributes["href"] for tag, attributes in seen if tag == "a"]
+    assert len(places) == len(set(places))
+    links = [str(attributes["href"]) for tag, attributes in seen if tag == "a"]
+    assert {link.removeprefix("#") for link in links} <= set(places)
+    sections = [f"#{attributes['id']}" for tag, attributes in seen if tag == "section"]
+    assert len(sections) == 4 + 4  # summary, a section for each task, inputs, training, model card
+    assert links[1 : 1 + len(sections)] == sections, "the navigation, after the link to the content"
+    assert links[1 + len(sections) :] == sections[1:5], "the cards of the tasks"
 
 
 def test_the_page_says_the_verdict_and_the_facts(page: tuple[dict[str, Any], str]) -> None:

@@ -44,7 +44,7 @@ def curve(
     points, means = _finite(points), _finite(means)
     if not points:
         return ""
-    drawn = _thinned(points)
+    drawn = thinned(points)
     heights = [y for _, y in [*drawn, *means]] + ([] if baseline is None else [baseline])
     plot = Plot(title, x=(0.0, max(x for x, _ in [*points, *means])), y=padded(heights), x_label="step")
     if baseline is not None:
@@ -86,20 +86,19 @@ def heat_map(confusion: Confusion, *, title: str) -> str:
                     tall - 2,
                     style=style,
                     tip=tip,
-                    more=f'rx="3" style="fill-opacity:{0.06 + 0.94 * share:.2f}"',
+                    more=f'rx="3" style="fill-opacity:{0.05 + 0.45 * share:.2f}"',
                 )
             )
             if count:
-                ink = "count strong" if share > 0.55 else "count"
                 parts.append(
-                    label(left + (j + 0.5) * side, down + tall / 2 + 4, str(count), style=ink, anchor="middle")
+                    label(left + (j + 0.5) * side, down + tall / 2 + 4, str(count), style="count", anchor="middle")
                 )
     return picture("".join(parts), title=title, height=top + num * tall + 8)
 
 
 def reliability_chart(bins: Sequence[Bin], *, title: str) -> str:
     """How often answers were right against how sure they were; on the diagonal a model means what it says."""
-    lowest = 0.0 if bins[0].confidence < 0.5 else 0.5
+    lowest = reliability_range([one.confidence for one in bins])
     plot = Plot(title, x=(lowest, 1.0), y=(0.0, 1.0), x_label="stated probability", y_label="share right")
     plot.line([(lowest, lowest), (1.0, 1.0)], style="level")
     plot.line([(one.confidence, one.accuracy) for one in bins], style="line")
@@ -108,6 +107,11 @@ def reliability_chart(bins: Sequence[Bin], *, title: str) -> str:
         tip = f"{one.rows} answers at about {one.confidence:.2f}: {one.accuracy:.0%} right"
         plot.dot(one.confidence, one.accuracy, style="point", radius=3 + 5 * math.sqrt(one.rows / most), tip=tip)
     return plot.drawn()
+
+
+def reliability_range(confidences: Sequence[float]) -> float:
+    """Where the axis of stated probabilities starts: at a half where none is below."""
+    return 0.0 if min(confidences) < 0.5 else 0.5
 
 
 def scatter_chart(scatter: Scatter, *, title: str) -> str:
@@ -168,7 +172,7 @@ def _finite(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(x, y) for x, y in points if math.isfinite(y)]
 
 
-def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Means of neighbours, so that a long curve stays a small picture."""
     size = math.ceil(len(points) / MOST_POINTS)
     groups = [points[start : start + size] for start in range(0, len(points), size)]

@@ -1,6 +1,7 @@
 """Numbers and names as a person reads them."""
 
 import math
+from collections.abc import Mapping
 
 MINUS = "\N{MINUS SIGN}"
 NAMES = {
@@ -51,6 +52,16 @@ def percent(share: float) -> str:
     """
     whole = round(100 * share)
     return f"{min(max(whole, 1), 99) if 0 < share < 1 else whole}%"
+
+
+def percents(one: Mapping[str, float | None]) -> str:
+    """The bounds of a share in brackets, in whole percent, or nothing where there are none.
+
+    >>> percents({"value": 0.84, "low": 0.82, "high": 0.861})
+    '[82%, 86%]'
+    """
+    low, high = one.get("low"), one.get("high")
+    return "" if low is None or high is None else f"[{percent(low)}, {percent(high)}]"
 
 
 def metric_name(name: str) -> str:

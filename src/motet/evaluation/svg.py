@@ -38,6 +38,11 @@ class Plot:
         path = " ".join(f"{x},{y}" for x, y in (self.at(*point) for point in points))
         self.marks.append(f'<polyline class="{style}" points="{path}"/>')
 
+    def area(self, lower: Sequence[tuple[float, float]], upper: Sequence[tuple[float, float]], *, style: str) -> None:
+        """What lies between two lines."""
+        path = " ".join(f"{x},{y}" for x, y in (self.at(*point) for point in [*lower, *reversed(upper)]))
+        self.marks.append(f'<polygon class="{style}" points="{path}"/>')
+
     def dot(self, x: float, y: float, *, style: str, radius: float = 3, tip: str = "") -> None:
         """A dot that says `tip` when pointed at."""
         across, down = self.at(x, y)

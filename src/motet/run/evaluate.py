@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from motet.artifact import write_file
 from motet.core.errors import BundleError, DataError
+from motet.core.version import __version__
 from motet.data import Table, read_held_out
 from motet.evaluation import (
     Contributions,
@@ -32,6 +33,7 @@ from motet.run.gallery import shower
 from motet.run.judge import batches_of, priors
 from motet.run.outputs import OUTPUTS, outputs_bytes, outputs_of
 from motet.run.prepare import Fitted, Prepared
+from motet.run.relations import relations_of
 from motet.run.report import Report
 from motet.run.scored import Scored, scored_rows
 from motet.run.tables import scores_by_table
@@ -88,6 +90,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
         present_fraction={name: float(present.float().mean()) for name, present in found.present.items()},
         contributions=_contributions(scored),
         training=_facts(fitted, position) | {"parameters": sum(one.numel() for one in network.parameters())},
+        more=relations_of(network, position),
     )
     answered = answer_table(
         fitted.table,
@@ -193,6 +196,7 @@ def _facts(fitted: Fitted, position: Position) -> dict[str, Any]:
         "sharing": experiment.sharing.kind,
         "balance": f"tasks {experiment.balance.tasks.kind}, modalities {experiment.balance.modalities.kind}",
         "seed": experiment.training.seed,
+        "versions": {"motet": __version__, "torch": str(torch.__version__)},
         "warnings": list(fitted.warnings),
     } | ({} if fitted.taken is None else {"init_from": fitted.taken.text()})
 

@@ -10,7 +10,6 @@ from typing import Any
 import yaml
 
 from motet.artifact import Bundle, write_bundle, write_file
-from motet.balance.relations import Relations
 from motet.core.errors import SpecError
 from motet.core.flow import Batch
 from motet.core.together import Together
@@ -25,6 +24,7 @@ from motet.run.judge import batches_of, calibrate, check_finite, priors, start_f
 from motet.run.learner import check_learner, learner, put_together
 from motet.run.order import check_order, order_of
 from motet.run.prepare import Prepared, build, prepare
+from motet.run.relations import relations_of
 from motet.run.report import Report
 from motet.run.tracker import tracker
 from motet.spec import Experiment
@@ -197,10 +197,7 @@ def save(prepared: Prepared, network: Network, folder: Path) -> None:
 
 def _write_relations(out: Path, network: Network, loop: Loop) -> None:
     """How the tasks' gradients related while training, where they were compared."""
-    junction = network.junction
-    if junction.watch.every:
-        found = {"tasks": list(junction.tasks), "at": junction.watch.at, "every": junction.watch.every}
-        found |= Relations(loop.position.relations).document()
+    for found in relations_of(network, loop.position).values():
         write_file(out / RELATIONS, json.dumps(found, indent=1, ensure_ascii=False).encode())
 
 
