@@ -22,7 +22,7 @@ import torch
 
 import motet
 import study
-from motet.evaluation.interval import percentiles, resampled_rows
+from motet.evaluation.interval import interval_of
 from motet.training.progress import progress_for
 
 
@@ -109,8 +109,8 @@ def ranks_of(model: Any, scored: pa.Table, descriptions: pa.Table) -> np.ndarray
 
 def interval(hits: np.ndarray) -> tuple[float, float]:
     """A bootstrap over pictures."""
-    drawn = [hits[some.numpy()].mean() for some in resampled_rows(len(hits), seed=0, resamples=1000)]
-    return percentiles(np.array(drawn), level=0.95)
+    found = interval_of(lambda rows: float(hits[rows.numpy()].mean()), len(hits), seed=0, resamples=1000)
+    return found.low, found.high
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
+from torch import Tensor
 
 import motet
 import study
-from motet.evaluation.interval import percentiles, resampled_rows
+from motet.evaluation.interval import interval_of
 from motet.text import bleu_counts, bleu_of, chrf_counts, chrf_of, rouge_l_counts, rouge_l_of
 from motet.training.progress import progress_for
 
@@ -100,10 +103,12 @@ def nearest(table: pa.Table) -> dict[str, dict[str, float]]:
     found = {}
     for name, (counts, score) in SCORES.items():
         rows = np.array([counts(*pair) for pair in zip(answers, scored["de"].to_pylist(), strict=True)])
-        drawn = [score(rows[some.numpy()].sum(axis=0)) for some in resampled_rows(len(rows), seed=0, resamples=200)]
-        low, high = percentiles(np.array(drawn), level=0.95)
-        found[name] = {"value": score(rows.sum(axis=0)), "low": low, "high": high}
+        found[name] = asdict(interval_of(partial(_of_rows, score, rows), len(rows), seed=0))
     return found
+
+
+def _of_rows(score: Callable[[np.ndarray], float], rows: np.ndarray, drawn: Tensor) -> float:
+    return score(rows[drawn.numpy()].sum(axis=0))
 
 
 def shown(scores: Mapping[str, Mapping[str, float]]) -> str:

@@ -1,17 +1,18 @@
+import math
 from collections.abc import Callable, Mapping
-from itertools import permutations
+from itertools import combinations, permutations
 
 import pytest
 import torch
 from torch import Tensor
 
-from motet.evaluation import Contributions, TaskRows, contributions, subsets_of
+from motet.evaluation import Contributions, TaskRows, contributions, plan_of
 from motet.tasks import Multiclass, Regression
 
 N = 60
 TRUTH = torch.randn(N, generator=torch.Generator().manual_seed(0))
 NUMBER = Regression().fit([-1.0, 1.0])  # already standardised
-PULL = {"a": 0.5, "b": 0.3, "c": 0.2, "d": 0.1, "e": 0.05, "idle": 0.0}
+PULL = {"a": 0.5, "b": 0.3, "c": 0.2, "d": 0.1, "e": 0.05, "f": 0.02, "idle": 0.0}
 Answer = Callable[[tuple[str, ...]], Mapping[str, Tensor]]
 
 
@@ -62,25 +63,61 @@ def test_the_order_of_the_inputs_changes_nothing() -> None:
         assert (left.value, left.low, left.high) == pytest.approx((right.value, right.low, right.high))
 
 
-def test_more_than_four_inputs_are_left_out_one_by_one() -> None:
-    inputs = ("a", "b", "c", "d", "e")
+def test_every_subset_of_six_inputs_is_asked_and_of_seven_those_of_some_orders() -> None:
+    six = ("a", "b", "c", "d", "e", "idle")
+    assert len(plan_of(six, seed=0).subsets) == 64
+    assert run(six).method == "shapley"
     asked: list[tuple[str, ...]] = []
 
     def listening(subset: tuple[str, ...]) -> dict[str, Tensor]:
         asked.append(subset)
         return answer(subset)
 
-    result = run(inputs, listening)
-    assert result.method == "leave_one_out"
-    assert len(asked) == len(set(asked)) == 12
-    for name in inputs:
-        rest = tuple(one for one in inputs if one != name)
-        assert result.by_input[name]["y"].value == pytest.approx(mae(rest) - mae(inputs), abs=1e-6)
+    seven = (*six, "f")
+    result = run(seven, listening)
+    assert result.method == "sampled"
+    assert len(asked) == len(set(asked)) < 100
+    total = sum(result.by_input[name]["y"].value for name in seven)
+    assert total == pytest.approx(mae(()) - mae(seven), abs=1e-6)
+    for name in seven:
+        assert result.alone[name]["y"].value == pytest.approx(mae((name,)), abs=1e-6)
+
+
+def test_sampled_values_are_near_the_exact_ones_and_their_intervals_hold_these() -> None:
+    names = tuple("abcdefgh")
+    pull = torch.tensor([0.5, 0.3, 0.2, 0.1, 0.05, 0.4, 0.15, 0.0])
+
+    def score(subset: tuple[str, ...]) -> float:
+        return float(1 - torch.prod(1 - pull[[names.index(name) for name in subset]]))
+
+    def given(subset: tuple[str, ...]) -> dict[str, Tensor]:
+        return {"y": (score(subset) - 1) + torch.zeros(N)}  # each row is wrong by as much: draws of rows change nothing
+
+    exact = dict.fromkeys(names, 0.0)
+    for name in names:
+        rest = [one for one in names if one != name]
+        for size in range(8):
+            weight = math.factorial(size) * math.factorial(7 - size) / math.factorial(8)
+            for before in combinations(rest, size):
+                exact[name] += weight * (score((*before, name)) - score(before))
+    held, error = 0, 0.0
+    for seed in range(8):
+        result = run(names, given, task=rows(target=torch.zeros(N)), seed=seed)
+        for name in names:
+            one = result.by_input[name]["y"]
+            held += one.low - 1e-6 <= exact[name] <= one.high + 1e-6
+            error = max(error, abs(one.value - exact[name]))
+    assert error < 0.05
+    assert held / 64 >= 0.85  # four pairs of orders tell no more of their own spread
 
 
 def test_subsets_carry_the_metric_as_it_is() -> None:
     result = run(("a", "b"))
-    assert [subset for subset, _ in result.subsets] == subsets_of(["a", "b"]) == [(), ("a",), ("b",), ("a", "b")]
+    assert (
+        [subset for subset, _ in result.subsets]
+        == list(plan_of(["a", "b"], seed=0).subsets)
+        == [(), ("a",), ("b",), ("a", "b")]
+    )
     for subset, metrics in result.subsets:
         assert metrics["y"] == pytest.approx(mae(subset), abs=1e-6)
 

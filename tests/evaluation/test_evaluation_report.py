@@ -112,7 +112,7 @@ def test_the_report_has_the_promised_shape(page: tuple[dict[str, Any], str]) -> 
     assert one["present_fraction"] == 0.5
     assert one["method"] == "shapley"
     assert set(one["contribution"]["rating"]) == {"value", "low", "high"}
-    assert [subset["inputs"] for subset in report["subsets"]] == [[], ["photo"], [EVIL], ["photo", EVIL]]
+    assert [subset["inputs"] for subset in report["subsets"]] == [[], [EVIL], ["photo"], [EVIL, "photo"]]
     assert set(report["subsets"][0]["metrics"]) == set(report["tasks"])
     assert report["training"]["best"] is None
 

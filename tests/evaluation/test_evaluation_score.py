@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from motet.evaluation import baseline, score
-from motet.evaluation.interval import percentiles, resampled_rows
+from motet.evaluation.interval import Resampling, percentiles
 from motet.tasks import Binary, Multiclass, Multilabel, Regression
 
 CODEC = Binary().fit(["no", "yes"])
@@ -69,7 +69,7 @@ def test_no_row_and_one_row(num_rows: int) -> None:
 def test_percentiles_pass_over_what_is_not_there() -> None:
     assert percentiles(np.array([np.nan, 1.0, np.nan, 3.0]), level=1.0) == (1.0, 3.0)
     assert all(map(math.isnan, percentiles(np.array([np.nan]), level=0.9)))
-    assert list(resampled_rows(0, seed=0, resamples=3)) == []
+    assert list(Resampling(0, None, 0, 3).rows()) == []
 
 
 def test_the_baseline_is_the_prior_for_every_row() -> None:

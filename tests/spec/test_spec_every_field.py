@@ -885,6 +885,9 @@ EVALUATION = {
     "level": Change(0.5),
     "subgroups": Change(["shop"]),
     "baselines": Change([], rest={"data": {**BASE["data"], "train": "many.csv"}}),
+    "contribution_rows": Change(5),
+    "robustness_rows": Change(5),
+    "synergy_rows": Change(5),
 }
 PURE_SPEED = {"workers": Change(1, {"epochs": 2})}
 WITHIN_ROUNDING = {"devices", "shard", "compile"}

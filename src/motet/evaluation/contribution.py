@@ -1,79 +1,79 @@
-"""What each input contributes to each task: the primary metric over subsets of the inputs.
+"""What each input contributes to each task: the primary metric v over subsets of the inputs.
 
-With up to four inputs every subset is answered, and an input's contribution is its Shapley value (Shapley 1953): its
-gain, averaged over all orders in which the inputs could have joined,
+An input's contribution is its Shapley value, exact up to six inputs and found from drawn orders with more
+(`shapley.py`), so that those of a task sum to v(all) - v(none). Beside it stands what the input says alone, v of it and
+no other. Inputs that say the same share the first and each have all of the second.
 
-    phi_m = sum over S without m of |S|! (M - |S| - 1)! / M! * (v(S + m) - v(S)),
-
-so that the contributions of a task sum to v(all) - v(none). With more inputs, 2^M answers cost too much: there the
-contribution is v(all) - v(all but m), which says what would be lost without the input while the others stay, and
-does not sum to anything. Inputs that say the same share the first kind of credit and get none of the second.
-
-v is the primary metric, its sign turned where lower is better, so that a positive contribution always helps. A row that
-lacks an input lacks it in every subset. Intervals are a paired bootstrap: one draw of rows serves all subsets.
+For contributions the sign of v is turned where lower is better, so that a positive one always helps. A row that lacks
+an input lacks it in every subset. Intervals are paired: one draw of rows serves all subsets. Those of drawn orders hold
+the error of that as well: each draw of rows comes with a draw of the pairs of orders, whose deviation from their
+mean is widened by sqrt(P / (P - 1)), for P pairs are few.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from motet.evaluation.interval import Floats, percentiles, resampled_rows
+from motet.core.seed import generator
+from motet.evaluation.interval import Floats, Groups, Interval, Judge, Resampling
+from motet.evaluation.shapley import Plan, Subset, plan_of
 from motet.tasks import Codec, Metric
-
-MOST_FOR_ALL_SUBSETS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRows:
-    """What a task's answers are held against: its metric and N rows, of which some are labelled."""
+    """What a task's answers are held against: its metric and N rows, of which some are labelled, and their groups."""
 
     codec: Codec
     metric: str
     target: Tensor
     labelled: Bool[Tensor, "N"]
+    groups: Groups = None
 
+    @property
+    def judged_by(self) -> Metric:
+        """The metric itself."""
+        return next(metric for metric in self.codec.metrics() if metric.name == self.metric)
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
-    """The gain in the primary metric that an input brings, positive where it helps."""
+    @property
+    def sign(self) -> int:
+        """1 where higher is better, else -1."""
+        return 1 if self.judged_by.higher_is_better else -1
 
-    value: float
-    low: float
-    high: float
+    @property
+    def labelled_groups(self) -> Groups:
+        """The groups of the labelled rows."""
+        return None if self.groups is None else self.groups[self.labelled.numpy()]
+
+    def judge(self, output: Tensor) -> Judge:
+        """What these outputs of all N rows score, as a function of numbers of labelled rows."""
+        return self.judged_by.of_rows(output[self.labelled], self.target[self.labelled])
+
+    def value(self, output: Tensor) -> float:
+        """What these outputs of all N rows score."""
+        return self.judged_by.compute(output[self.labelled], self.target[self.labelled])
 
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
-    """`by_input[input][task]`, and for each answered subset the primary metric of each task as it is.
+    """`by_input[input][task]`, `alone[input][task]`, and for each asked subset the primary metric of each task.
 
     All are found on `rows` rows.
     """
 
-    method: Literal["shapley", "leave_one_out"]
-    by_input: Mapping[str, Mapping[str, Contribution]]
-    subsets: Sequence[tuple[tuple[str, ...], Mapping[str, float]]]
+    method: Literal["shapley", "sampled"]
+    by_input: Mapping[str, Mapping[str, Interval]]
+    alone: Mapping[str, Mapping[str, Interval]]
+    subsets: Sequence[tuple[Subset, Mapping[str, float]]]
     rows: int
 
 
-def subsets_of(inputs: Sequence[str]) -> list[tuple[str, ...]]:
-    """The subsets that are answered: all of them up to four inputs, else none, each alone, each left out, and all.
-
-    >>> subsets_of(["a", "b"])
-    [(), ('a',), ('b',), ('a', 'b')]
-    """
-    num = len(inputs)
-    sizes = range(num + 1) if num <= MOST_FOR_ALL_SUBSETS else (0, 1, num - 1, num)
-    return [subset for size in sizes for subset in combinations(inputs, size)]
-
-
 def contributions(
-    answer: Callable[[tuple[str, ...]], Mapping[str, Tensor]],
+    answer: Callable[[Subset], Mapping[str, Tensor]],
     *,
     inputs: Sequence[str],
     tasks: Mapping[str, TaskRows],
@@ -81,68 +81,53 @@ def contributions(
     resamples: int = 200,
     level: float = 0.95,
 ) -> Contributions:
-    """Answer N rows with each of `subsets_of(inputs)` and share out the gain.
+    """Answer N rows with each subset of `plan_of(inputs)` and share out the gain.
 
     `answer(subset)` gives `{task: output [N, ...]}` with all other inputs absent; it is called once per subset.
     """
-    subsets = subsets_of(inputs)
-    outputs = [answer(subset) for subset in subsets]
-    weights = _shapley(inputs) if len(inputs) <= MOST_FOR_ALL_SUBSETS else _leave_one_out(inputs)
-    by_input: dict[str, dict[str, Contribution]] = {name: {} for name in inputs}
-    values: list[dict[str, float]] = [{} for _ in subsets]
+    plan = plan_of(inputs, seed=seed)
+    outputs = [answer(subset) for subset in plan.subsets]
+    by_input: dict[str, dict[str, Interval]] = {name: {} for name in plan.inputs}
+    alone: dict[str, dict[str, Interval]] = {name: {} for name in plan.inputs}
+    values: list[dict[str, float]] = [{} for _ in plan.subsets]
     for task, rows in tasks.items():
-        metric = next(metric for metric in rows.codec.metrics() if metric.name == rows.metric)
-        sign = 1 if metric.higher_is_better else -1
-        table = _values(metric, [output[task] for output in outputs], rows, seed=seed, resamples=resamples)
+        resampling = Resampling(int(rows.labelled.sum()), rows.labelled_groups, seed, resamples)
+        table = _scores(rows, [output[task] for output in outputs], resampling)
         for index, value in enumerate(table[0]):
             values[index][task] = float(value)
-        for name in inputs:
-            gains = sign * np.array([_weighted_sum(weights[name], row) for row in table])
-            low, high = percentiles(gains[1:], level=level)
-            by_input[name][task] = Contribution(float(gains[0]), low, high)
-    method: Literal["shapley", "leave_one_out"] = "shapley" if len(inputs) <= MOST_FOR_ALL_SUBSETS else "leave_one_out"
+        for place, name in enumerate(plan.inputs):
+            gains = rows.sign * _gains(plan, place, table, resampling)
+            by_input[name][task] = _interval(gains, resampling, level)
+            alone[name][task] = _interval(table[:, plan.subsets.index((name,))], resampling, level)
     num_rows = max((len(rows.labelled) for rows in tasks.values()), default=0)
-    return Contributions(method, by_input, list(zip(subsets, values, strict=True)), num_rows)
+    return Contributions(plan.method, by_input, alone, list(zip(plan.subsets, values, strict=True)), num_rows)
 
 
-def _values(metric: Metric, outputs: Sequence[Tensor], rows: TaskRows, *, seed: int, resamples: int) -> Floats:
-    """The metric of each subset (columns): over all labelled rows first, then over each resample."""
-    target = rows.target[rows.labelled]
-    labelled = [output[rows.labelled] for output in outputs]
-    table = [[metric.compute(output, target) for output in labelled]]
-    of_rows = [metric.of_rows(output, target) for output in labelled]
-    for drawn in resampled_rows(len(target), seed=seed, resamples=resamples):
-        table.append([score(drawn) for score in of_rows])
-    return np.array(table)
+def _scores(rows: TaskRows, outputs: Sequence[Tensor], resampling: Resampling) -> Float[np.ndarray, "R S"]:
+    """The metric of each subset (columns): of all labelled rows first, then of the rows of each draw."""
+    judges = [rows.judge(output) for output in outputs]
+    table = [[rows.value(output) for output in outputs]]
+    table += [[judge(drawn) for judge in judges] for drawn in resampling.rows()]
+    return np.array(table, dtype=np.float64)
 
 
-def _shapley(inputs: Sequence[str]) -> dict[str, Floats]:
-    """For each input the weight of every subset's value in its Shapley value."""
-    num = len(inputs)
-    weights = {}
-    for name in inputs:
-        row = []
-        for subset in subsets_of(inputs):
-            others = len(subset) - (name in subset)
-            share = math.factorial(others) * math.factorial(num - others - 1) / math.factorial(num)
-            row.append(share if name in subset else -share)
-        weights[name] = np.array(row)
-    return weights
+def _gains(plan: Plan, place: int, table: Floats, resampling: Resampling) -> Floats:
+    """The Shapley value of the input in each line of the table; that of drawn orders varies with these too."""
+    weights = plan.weights[:, place]
+    gains = _weighted_sums(weights.mean(axis=0), table)
+    num_pairs, num_draws = len(weights), min(resampling.resamples, len(table) - 1)
+    if num_pairs > 1 and num_draws:
+        by_pair = np.array([_weighted_sums(own, table[:1])[0] for own in weights])
+        draw = generator(resampling.seed, "pairs of orders", plan.inputs[place])
+        drawn = by_pair[draw.integers(num_pairs, size=(num_draws, num_pairs))].mean(axis=1)
+        gains[1 : 1 + num_draws] += np.sqrt(num_pairs / (num_pairs - 1)) * (drawn - by_pair.mean())
+    return gains
 
 
-def _leave_one_out(inputs: Sequence[str]) -> dict[str, Floats]:
-    whole = tuple(inputs)
-    return {
-        name: np.array(
-            [
-                1.0 if subset == whole else -1.0 if subset == tuple(one for one in inputs if one != name) else 0.0
-                for subset in subsets_of(inputs)
-            ]
-        )
-        for name in inputs
-    }
-
-
-def _weighted_sum(weights: Floats, values: Floats) -> float:
+def _weighted_sums(weights: Floats, table: Floats) -> Floats:
     # A subset that does not count must not make the sum NaN.
-    return float((weights[weights != 0] * values[weights != 0]).sum())
+    return np.asarray(table[:, weights != 0] @ weights[weights != 0])
+
+
+def _interval(line: Floats, resampling: Resampling, level: float) -> Interval:
+    return Interval(float(line[0]), *resampling.bounds(float(line[0]), line[1:], level=level))

@@ -15,7 +15,6 @@ METHODS = {
     "(Shapley value); the gains of a task add up to what all inputs bring together.",
     "sampled": "its gain in the task's first metric, averaged over a sample of the orders in which the inputs could "
     "join (sampled Shapley value).",
-    "leave_one_out": "what the task's first metric loses when this input alone is taken away.",
 }
 
 

@@ -3,6 +3,7 @@
 What they say has the form of the task's outputs, so that the same codec scores both.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -56,12 +57,15 @@ def linear_model(codec: Codec, features: Simple, target: Tensor, *, strength: fl
     x, y = matrix.of(features), target.cpu().numpy()
     if isinstance(codec, AMOUNTS):
         return _of_amounts(codec, _ridge(codec, strength), matrix.of, x, y)
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     def logistic() -> Any:
         return LogisticRegression(C=1 / strength, max_iter=MOST_STEPS, tol=1e-3)
 
-    return _of_classes(codec, logistic, matrix.of, x, y)
+    with warnings.catch_warnings():  # that so many steps do not end it altogether is meant
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return _of_classes(codec, logistic, matrix.of, x, y)
 
 
 def tree_model(codec: Codec, features: Simple, target: Tensor, *, seed: int) -> Answer:

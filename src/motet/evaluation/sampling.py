@@ -1,14 +1,10 @@
 """How the bounds of a figure about N rows are found: one choice for all figures of a report."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Int64
-from torch import Tensor
 
-from motet.evaluation.interval import Interval, Judge, difference
+from motet.evaluation.interval import Groups, Interval, Judge, difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +14,7 @@ class Sampling:
     seed: int
     resamples: int = 200
     level: float = 0.95
-    groups: Int64[np.ndarray, "N"] | None = None
+    groups: Groups = None
 
     def among(self, rows: np.ndarray) -> "Sampling":
         """The same for these rows."""
@@ -28,6 +24,7 @@ class Sampling:
     def of(self, judge: Judge, num_rows: int) -> Interval:
         """The score of N rows.
 
+        >>> import torch
         >>> right = torch.tensor([1.0, 1.0, 0.0, 0.0])
         >>> one = Sampling(seed=0).of(lambda rows: right[rows].mean().item(), 4)
         >>> one.value, one.low < 0.5 < one.high
@@ -37,19 +34,6 @@ class Sampling:
 
     def difference(self, first: Judge, second: Judge, num_rows: int) -> Interval:
         """How much more the first scores than the second, of the same draws."""
-        if self.groups is not None:
-            members = _members(self.groups)
-            first, second, num_rows = _of_groups(first, members), _of_groups(second, members), len(members)
-        return difference(first, second, num_rows, seed=self.seed, resamples=self.resamples, level=self.level)
-
-
-def _of_groups(judge: Judge, members: Sequence[Tensor]) -> Judge:
-    """Numbers of groups -> the score of all their rows."""
-    return lambda drawn: judge(torch.cat([members[group] for group in drawn.tolist()]))
-
-
-def _members(groups: np.ndarray) -> list[Tensor]:
-    """The rows of each group."""
-    _, number, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.argsort(number.reshape(-1), kind="stable")
-    return [torch.from_numpy(rows) for rows in np.split(order, np.cumsum(counts)[:-1])]
+        return difference(
+            first, second, num_rows, groups=self.groups, seed=self.seed, resamples=self.resamples, level=self.level
+        )

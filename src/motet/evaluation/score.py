@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from motet.evaluation.interval import percentiles, resampled_rows
+from motet.evaluation.interval import Groups, Resampling
 from motet.tasks import Codec
 from motet.tasks.classes import uncalibrated
 
@@ -21,9 +21,16 @@ class Score:
 
 
 def score(
-    codec: Codec, output: Tensor, target: Tensor, *, seed: int, resamples: int = 200, level: float = 0.95
+    codec: Codec,
+    output: Tensor,
+    target: Tensor,
+    *,
+    groups: Groups = None,
+    seed: int,
+    resamples: int = 200,
+    level: float = 0.95,
 ) -> dict[str, Score]:
-    """Every metric of the task over N labelled rows, primary first, with a percentile bootstrap over the rows.
+    """Every metric of the task over N labelled rows, primary first, with a bootstrap over the rows or their groups.
 
     Output and target are `[N, ...]`, labelled rows only. One draw of rows serves all metrics. Resamples in which a
     metric does not exist (one class alone) are passed over.
@@ -37,14 +44,14 @@ def score(
     """
     metrics = codec.metrics()
     drawn = [metric.of_rows(output, target) for metric in metrics]
-    draws = [
-        [of_rows(rows) for of_rows in drawn] for rows in resampled_rows(len(target), seed=seed, resamples=resamples)
-    ]
-    table = np.array(draws, dtype=np.float64).reshape(len(draws), len(metrics))
+    resampling = Resampling(len(target), groups, seed, resamples)
+    table = np.array([[of_rows(rows) for of_rows in drawn] for rows in resampling.rows()], dtype=np.float64)
+    table = table.reshape(-1, len(metrics))
     scores = {}
     for column, metric in enumerate(metrics):
-        low, high = percentiles(table[:, column], level=level)
-        scores[metric.name] = Score(metric.compute(output, target), low, high, metric.higher_is_better)
+        value = metric.compute(output, target)
+        low, high = resampling.bounds(value, table[:, column], level=level)
+        scores[metric.name] = Score(value, low, high, metric.higher_is_better)
     return scores
 
 

@@ -1,10 +1,13 @@
 """The evaluation paragraph of an experiment: what its report looks into, and how sure it says to be."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from motet.core.component import Frozen
+
+Rows = Annotated[int, Field(ge=0)] | None
+"""None: as many as the training pays for, which nobody knows before it is over."""
 
 
 class EvaluationSpec(Frozen):
@@ -24,4 +27,19 @@ class EvaluationSpec(Frozen):
     subgroups: tuple[str, ...] = Field(
         default=(),
         description="Columns of the table: each task is also scored on the rows of each value, beside all others.",
+    )
+    contribution_rows: Rows = Field(
+        default=None,
+        description="On how many of the scored rows the worth of each input is found, 0: on none; left out: 200 to "
+        "1,000, as 5 % of the training's work allow.",
+    )
+    robustness_rows: Rows = Field(
+        default=None,
+        description="How many of these rows are scored with each input made noisier or absent, 0: none; left out: up "
+        "to 500, none where 3 % of the training's work do not pay for 50.",
+    )
+    synergy_rows: Rows = Field(
+        default=None,
+        description="On how many of these rows it is found what combining the inputs adds, 0: on none; left out: up "
+        "to 500, none where 2 % of the training's work do not pay for 50.",
     )

@@ -83,8 +83,6 @@ def _lost(task: str, inputs: Mapping[str, Mapping[str, Any]]) -> str:
     """What is lost without the input that matters most: shuffled where that was tried, else its contribution."""
     for found, verb in (("permuted", "with {} shuffled between rows it would lose"), ("contribution", "{} brings")):
         parts = {name: (one.get(found) or {}).get(task) for name, one in inputs.items()}
-        if found == "contribution" and any(one.get("method") == "leave_one_out" for one in inputs.values()):
-            verb = "without {} it would lose"
         claimed = {name: part for name, part in parts.items() if part and sign_of(part) > 0}
         if claimed and len(inputs) > 1:
             name = max(claimed, key=lambda name: claimed[name]["value"])

@@ -62,6 +62,17 @@ class BagPreparation(Preparation):
         """A variation of each part by itself."""
         return np.stack([self.part.augment(part, generator) for part in item])
 
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Each part distorted by itself."""
+        places = generator.integers(len(other), size=len(item))
+        parts = [
+            self.part.distorted(part, level, generator, other=other[place])
+            for part, place in zip(item, places, strict=True)
+        ]
+        return np.stack(parts)
+
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """The tensors of the parts, `[n, K, ...]`, zeros behind the end of a bag, and `there [n, K]`, the real ones."""
         there = torch.arange(max(map(len, items))) < torch.tensor(list(map(len, items)))[:, None]

@@ -58,6 +58,19 @@ class Preparation(Frozen, ABC):
         """
         return None
 
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """The item of a cell as a worse source would have given it, as much worse as `level` says, from 0, not at all,
+        to 1; for the curves of robustness. `other` is the item of another row.
+
+        Here, numbers with a fraction get normal noise of `level` times their deviation within the item; an item of
+        whole numbers is that of the other row at probability `level`.
+        """
+        if np.issubdtype(item.dtype, np.floating):
+            return noisy(item, level * float(item.std()), generator)
+        return other if generator.random() < level else item
+
 
 class Encoder(nn.Module, ABC):
     """Tensors of the rows that have this input -> tokens `[N, T, output_width]`.
@@ -187,6 +200,18 @@ def readable(cells: Iterable[object], read: Callable[[object], Item]) -> list[It
     if not items:
         raise DataError(f"no cell of the training rows can be read; of the last one: {reason}")
     return items
+
+
+def noisy(item: np.ndarray, deviation: float | np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """The item plus normal noise of this deviation, in the item's own kind of numbers; pixels stay within 0..255.
+
+    >>> noisy(np.zeros(3, dtype=np.uint8), 0.0, np.random.default_rng(0)).tolist()
+    [0, 0, 0]
+    """
+    changed = item + deviation * generator.standard_normal(item.shape)
+    if item.dtype == np.uint8:
+        changed = np.clip(np.rint(changed), 0, 255)
+    return np.asarray(changed, dtype=item.dtype)
 
 
 def single_token(vectors: Float[Tensor, "N D"]) -> Tokens:

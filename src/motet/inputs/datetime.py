@@ -15,7 +15,7 @@ from torch import Tensor
 from motet.core.errors import CellError
 from motet.core.flow import Tokens
 from motet.core.instants import moment_of, seconds_of
-from motet.inputs.base import Encoder, InputSpec, Preparation, readable, single_token
+from motet.inputs.base import Encoder, InputSpec, Preparation, noisy, readable, single_token
 from motet.inputs.number import Number, NumberPreparation
 from motet.nn import MLP
 
@@ -72,6 +72,14 @@ class DatetimePreparation(Preparation):
         angles = 2 * np.pi * passed
         circles = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(items), -1)
         return {"features": torch.cat([time, torch.from_numpy(circles.astype(np.float32))], dim=1)}
+
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Earlier or later by normal noise of `level` times the deviation of the training times, within their range."""
+        third = (self.time.high - self.time.low) / 3
+        moved = noisy(item[:1], level * self.time.scale, generator)
+        return np.asarray(item + (np.clip(moved, self.time.low + third, self.time.high - third) - item[0]))
 
 
 class DatetimeEncoder(Encoder):

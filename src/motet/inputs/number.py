@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from motet.core.flow import Tokens
 from motet.core.numerals import to_float
-from motet.inputs.base import Encoder, InputSpec, Preparation, readable, single_token
+from motet.inputs.base import Encoder, InputSpec, Preparation, noisy, readable, single_token
 
 LEVELS = np.linspace(0, 1, 129)  # the ranks at which quantile scaling remembers a value
 
@@ -53,6 +53,12 @@ class NumberPreparation(Preparation):
         x = np.clip(np.stack(items), self.low, self.high)[:, None]
         features = np.concatenate([self._scaled(x), self._encoded(x)], axis=1)
         return {"features": torch.from_numpy(features.astype(np.float32))}
+
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Plus normal noise of `level` times the deviation of the training numbers."""
+        return noisy(item, level * self.scale, generator)
 
     def _scaled(self, x: Float64[np.ndarray, "n 1"]) -> Float64[np.ndarray, "n 1"]:
         if not self.quantiles:

@@ -46,6 +46,12 @@ class SetPreparation(Preparation):
         index[mask] = np.concatenate(items)
         return {"index": torch.from_numpy(index), "mask": torch.from_numpy(mask)}
 
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Without each member at probability `level`."""
+        return item[generator.random(len(item)) >= level]
+
 
 class SetEncoder(Encoder):
     """One token for a set (deep sets, Zaheer et al., NeurIPS 2017), or one for each of its members.

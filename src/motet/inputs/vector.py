@@ -13,7 +13,7 @@ from torch import Tensor
 from motet import media
 from motet.core.errors import CellError
 from motet.core.flow import Tokens
-from motet.inputs.base import Encoder, InputSpec, Preparation, readable, single_token
+from motet.inputs.base import Encoder, InputSpec, Preparation, noisy, readable, single_token
 from motet.nn import MLP
 
 
@@ -44,6 +44,12 @@ class VectorPreparation(Preparation):
         """`{"vector": [n, W]}`, standardised place by place."""
         scaled = (np.stack(items) - np.array(self.mean)) / np.array(self.deviation)
         return {"vector": torch.from_numpy(np.clip(scaled, -media.FARTHEST, media.FARTHEST).astype(np.float32))}
+
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Plus normal noise of `level` times the deviation of each place over the training vectors."""
+        return noisy(item, level * np.array(self.deviation), generator)
 
 
 class VectorEncoder(Encoder):

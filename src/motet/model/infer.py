@@ -1,19 +1,25 @@
 """Batches -> outputs -> decoded answers: the one path of validation, evaluation, prediction and serving."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from motet.core.flow import Batch
+from motet.core.flow import Batch, Tokens
 from motet.model.network import Decision, Network
+from motet.model.variant import Variant, stacked, together
 from motet.tasks.base import Codec
 from motet.tasks.part import SizedCodec
 
 Said = Mapping[str, Mapping[str, Tensor]]
+Asked = tuple[int, Mapping[str, Tokens]]
 Size = tuple[int, int]
+Recombine = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+"""For each input the rows it is taken from, n of them -> by task what is said of such rows, `[n, ...]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +43,15 @@ class Collected:
         return self.outputs[task][keep], self.targets[task][keep]
 
 
-def collect(network: Network, batches: Iterable[Batch], *, absent: Sequence[Sequence[str]] = ((),)) -> list[Collected]:
-    """Run the network over the batches, once for each set of inputs taken away; inputs are encoded once for all.
+def collect(
+    network: Network,
+    batches: Iterable[Batch],
+    *,
+    absent: Sequence[Sequence[str]] = ((),),
+    variants: Sequence[Variant] = (),
+) -> list[Collected]:
+    """Run the network over the batches, once for each set of inputs taken away, then for each variant of the tokens;
+    inputs are encoded once for all.
 
     The network is put in evaluation mode and left as it was. Outputs are on the CPU, in float32 unless
     they are whole numbers.
@@ -47,20 +60,41 @@ def collect(network: Network, batches: Iterable[Batch], *, absent: Sequence[Sequ
     was_training = network.training
     network.eval()
     seen: list[Batch] = []
-    decided: list[list[Said]] = [[] for _ in absent]
+    decided: list[list[Said]] = [[] for _ in range(len(absent) + len(variants))]
     try:
         with torch.inference_mode():
             for batch in batches:
                 tokens = network.encode(batch.to(device).inputs)
-                for index, names in enumerate(absent):
-                    decisions = network.decide(network.without(tokens, names) if names else tokens)
-                    decided[index].append({task: _said(decision) for task, decision in decisions.items()})
+                asked = _asked(network, tokens, batch.rows, absent, variants)
+                for several in _batched(asked, together(tokens, len(decided))):
+                    for index, said in _decided(network, several):
+                        decided[index].append(said)
                 seen.append(
                     Batch({name: _bare(cells) for name, cells in batch.inputs.items()}, batch.targets, batch.rows)
                 )
     finally:
         network.train(was_training)
     return [_joined(seen, parts) for parts in decided]
+
+
+@contextmanager
+def recombining(network: Network, batch: Batch, tasks: Sequence[str]) -> Iterator[Recombine]:
+    """The rows of the batch, encoded once: what the network says of rows whose inputs are taken from any of these."""
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            tokens = network.encode(batch.to(device).inputs)
+
+            def answer(chosen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+                taken = {name: one.rows(chosen[name].to(device)) for name, one in tokens.items()}
+                said = network.decide(taken)
+                return {task: _said(said[task])[""] for task in tasks}
+
+            yield answer
+    finally:
+        network.train(was_training)
 
 
 def answers(
@@ -96,6 +130,39 @@ def padded(parts: Sequence[Tensor]) -> Tensor:
         whole[(slice(start, start + len(part)), *(slice(size) for size in part.shape[1:]))] = part
         start += len(part)
     return whole
+
+
+def _asked(
+    network: Network,
+    tokens: Mapping[str, Tokens],
+    rows: Tensor,
+    absent: Sequence[Sequence[str]],
+    variants: Sequence[Variant],
+) -> Iterator[Asked]:
+    """What fusion is to read, numbered; each input is hidden at most once, and nothing is made before it is needed."""
+    hidden = network.without(tokens, sorted({name for names in absent for name in names}))
+    for index, names in enumerate(absent):
+        yield index, {name: hidden[name] if name in names else one for name, one in tokens.items()}
+    for index, variant in enumerate(variants, start=len(absent)):
+        yield index, variant(tokens, rows)
+
+
+def _batched(asked: Iterator[Asked], size: int) -> Iterator[list[Asked]]:
+    while several := list(islice(asked, size)):
+        yield several
+
+
+def _decided(network: Network, several: Sequence[Asked]) -> Iterator[tuple[int, Said]]:
+    """What is said of each of these, which go through the network as one batch."""
+    said = {task: _said(one) for task, one in network.decide(stacked([tokens for _, tokens in several])).items()}
+    for place, (index, _) in enumerate(several):
+        yield (
+            index,
+            {
+                task: {name: one.chunk(len(several))[place] for name, one in outputs.items()}
+                for task, outputs in said.items()
+            },
+        )
 
 
 def _said(decision: Decision) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from motet.evaluation import score
-from motet.evaluation.interval import Interval, difference
+from motet.evaluation.interval import difference
 from motet.evaluation.rivals import Answer, Rival, TooWide, has_rivals, linear_model, tree_model
 from motet.evaluation.simple import Simple, joined, simple_features, stacked
 from motet.run.judge import labels
@@ -28,7 +28,7 @@ STRENGTHS = (1.0, 10.0, 100.0)
 
 
 def baselines_of(scored: Scored, progress: Progress) -> dict[str, dict[str, Any]]:
-    """By task and baseline its metrics, each with an interval, and the `difference` that the network makes.
+    """By task `baselines`: of each its metrics, each with an interval, and the `difference` that the network makes.
 
     That is the network's primary metric minus the baseline's on the same draws of rows, its sign turned where lower is
     better. Baselines are fitted on the training rows with the label, evenly spread ones where there are too many
@@ -47,7 +47,7 @@ def baselines_of(scored: Scored, progress: Progress) -> dict[str, dict[str, Any]
             judged = _judged(name, task, scored, features, progress)
             if judged is not None:
                 found.setdefault(task, {})[name] = judged
-    return found
+    return {task: {"baselines": by_name} for task, by_name in found.items()}
 
 
 def _judged(name: Rival, task: str, scored: Scored, features: "_Features", progress: Progress) -> dict[str, Any] | None:
@@ -72,10 +72,13 @@ def _judged(name: Rival, task: str, scored: Scored, features: "_Features", progr
         return None
     output, target = scored.scored(task)
     said = answer(features.of(scored.rows[scored.found.labelled[task].numpy()]))
-    wanted = scored.spec
+    groups, wanted = scored.groups_of(task), scored.spec
+    settings: dict[str, Any] = {"seed": scored.seed, "resamples": wanted.resamples, "level": wanted.level}
+    mine, theirs = metric.of_rows(output, target), metric.of_rows(said, target)
+    better = (mine, theirs) if metric.higher_is_better else (theirs, mine)
     return {
-        "metrics": score(codec, said, target, seed=scored.seed, resamples=wanted.resamples, level=wanted.level),
-        "difference": _difference(metric, output, said, target, scored),
+        "metrics": score(codec, said, target, groups=groups, **settings),
+        "difference": difference(*better, len(target), groups=groups, **settings),
         "rows": len(rows),
     }
 
@@ -93,13 +96,6 @@ def _linear(
     answers = [linear_model(codec, x, y, strength=strength) for strength in STRENGTHS]
     gains = np.nan_to_num([sign * metric.compute(one(held), truth) for one in answers], nan=-np.inf)
     return answers[int(np.argmax(gains))]
-
-
-def _difference(metric: Metric, output: Tensor, said: Tensor, target: Tensor, scored: Scored) -> Interval:
-    """How much better the network is."""
-    mine, theirs = metric.of_rows(output, target), metric.of_rows(said, target)
-    pair = (mine, theirs) if metric.higher_is_better else (theirs, mine)
-    return difference(*pair, len(target), seed=scored.seed, resamples=scored.spec.resamples, level=scored.spec.level)
 
 
 class _Features:

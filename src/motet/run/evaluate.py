@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import ConfigDict, TypeAdapter
 
@@ -15,27 +14,24 @@ from motet.core.errors import BundleError, DataError
 from motet.core.version import __version__
 from motet.data import Table, read_held_out
 from motet.evaluation import (
-    Contributions,
     Details,
     TaskResult,
-    TaskRows,
     baseline,
     build_report,
-    contributions,
     details_of,
     render_html,
     score,
-    subsets_of,
 )
-from motet.model import Collected, Network, collect
+from motet.model import Network
 from motet.run.baselines import baselines_of
+from motet.run.contribute import contribute
 from motet.run.gallery import shower
-from motet.run.judge import batches_of, priors
+from motet.run.judge import priors
 from motet.run.outputs import OUTPUTS, outputs_bytes, outputs_of
 from motet.run.prepare import Fitted, Prepared
 from motet.run.relations import relations_of
 from motet.run.report import Report
-from motet.run.scored import Scored, scored_rows
+from motet.run.scored import scored_rows
 from motet.run.tables import scores_by_table
 from motet.run.trust import trust_of, trust_of_table
 from motet.run.why import with_reasons
@@ -43,10 +39,6 @@ from motet.serving import Predictor
 from motet.serving.answer import answer_table
 from motet.serving.write import csv_bytes
 from motet.training import Position, Progress, read_log
-
-CONTRIBUTION_ROWS = 1000
-LEAST_CONTRIBUTION_ROWS = 200
-"""At most so many rows tell what each input contributes: intervals are narrow by then, and training stays the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +57,30 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
     progress.say(f"scoring {len(splits.test) or len(splits.valid):,} {'test' if len(splits.test) else 'valid'} rows")
     scored = scored_rows(prepared, network, position)
     fitted, found, seed = scored.fitted, scored.found, scored.seed
-    constants, rivals = priors(prepared), baselines_of(scored, progress)
+    constants = priors(prepared)
     results, details = {}, {}
     by_table = scores_by_table(fitted.table, found, fitted.tasks)
     place, show = _placer(fitted.table), shower(fitted)
-    trust = trust_of(scored, place=place)
+    worth = contribute(scored)
+    further = (worth.of_tasks, trust_of(scored, place=place), baselines_of(scored, progress))
     for task, (spec, codec) in fitted.tasks.items():
         output, target = found.scored(task)
         results[task] = TaskResult(
             kind=spec.kind,
             primary=spec.primary,
-            scores=score(codec, output, target, seed=seed, resamples=scored.spec.resamples, level=scored.spec.level),
+            scores=score(
+                codec,
+                output,
+                target,
+                groups=scored.groups_of(task),
+                seed=seed,
+                resamples=scored.spec.resamples,
+                level=scored.spec.level,
+            ),
             baseline=baseline(codec, constants[task], target),
             rows=len(target),
             tables=_of_task(task, by_table),
-            more=trust[task] | ({"baselines": rivals[task]} if task in rivals else {}),
+            more={name: one for part in further for name, one in part.get(task, {}).items()},
         )
         labelled = found.rows[found.labelled[task]].tolist()
         looked_at = partial(details_of, codec, output, target, labelled, seed=seed, place=place)
@@ -88,7 +89,8 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
         rows_scored=scored.part,
         tasks=results,
         present_fraction={name: float(present.float().mean()) for name, present in found.present.items()},
-        contributions=_contributions(scored),
+        contributions=worth.contributions,
+        of_inputs=worth.of_inputs,
         training=_facts(fitted, position) | {"parameters": sum(one.numel() for one in network.parameters())},
         more=relations_of(network, position),
     )
@@ -156,26 +158,6 @@ def _write_html(folder: Path, report: Report, details: Mapping[str, Details]) ->
     html = render_html(report.content, read_log(folder / "log.jsonl"), details, title=folder.resolve().name)
     write_file(folder / "report.html", html.encode())
     return folder / "report.html"
-
-
-def _contributions(scored: Scored) -> Contributions:
-    """Counted in rows, not in seconds, so that the same run gives the same report: under a tenth of training's work."""
-    prepared, rows = scored.prepared, scored.rows
-    names = sorted(prepared.fitted.inputs)
-    subsets = subsets_of(names)
-    affordable = int(0.1 * 3 * scored.position.rows_seen / (1 + 0.5 * len(subsets)))
-    count = min(len(rows), max(LEAST_CONTRIBUTION_ROWS, min(CONTRIBUTION_ROWS, affordable)))
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
-    absent = [[name for name in names if name not in subset] for subset in subsets]
-    collected = collect(scored.network, batches_of(prepared.dataset, chosen), absent=absent)
-    outputs = {subset: found.outputs for subset, found in zip(subsets, collected, strict=True)}
-    tasks = {task: _task_rows(prepared, collected[0], task) for task in prepared.fitted.tasks}
-    return contributions(outputs.__getitem__, inputs=names, tasks=tasks, seed=scored.seed, level=scored.spec.level)
-
-
-def _task_rows(prepared: Prepared, found: Collected, task: str) -> TaskRows:
-    spec, codec = prepared.fitted.tasks[task]
-    return TaskRows(codec, spec.primary, found.targets[task], found.labelled[task])
 
 
 def _of_task(task: str, by_table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, Mapping[str, float]]:

@@ -58,6 +58,12 @@ class MFCCPreparation(Preparation):
         """A variation of the frames."""
         return self.frames.augment(item, generator)
 
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """The frames distorted."""
+        return self.frames.distorted(item, level, generator, other=other)
+
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"statistics": [n, 8C]}`, standardised, none farther from 0 than `media.FARTHEST`."""
         found = np.stack([statistics(item, self.coefficients) for item in items])

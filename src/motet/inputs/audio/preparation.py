@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from motet import media
-from motet.inputs.base import Preparation
+from motet.inputs.base import Preparation, noisy
 
 MASKS = 2  # of either kind, as in SpecAugment's policies
 
@@ -85,6 +85,12 @@ class AudioPreparation(SoundPreparation):
         silence = (self.spectrogram(np.zeros(self.window, dtype=np.float32))[0] - mean) / deviation
         mask = values["mask"]
         return {"frames": torch.where(mask[:, :, None], torch.from_numpy(silence).to(mask.device), 0.0), "mask": mask}
+
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Each number plus normal noise of `level` times the deviation of its band."""
+        return noisy(item, level * np.array(self.deviation), generator)
 
     @cached_property
     def _norm(self) -> tuple[np.ndarray, np.ndarray]:

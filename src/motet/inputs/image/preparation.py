@@ -10,7 +10,7 @@ from torch import Tensor
 
 from motet import media
 from motet.inputs.bag import only_part
-from motet.inputs.base import Preparation
+from motet.inputs.base import Preparation, noisy
 
 
 class ImagePreparation(Preparation):
@@ -53,6 +53,12 @@ class ImagePreparation(Preparation):
         """Another view (see `media.Framing`), then by `jitter` another light (see `media.relit`)."""
         seen = self.framing.draw(generator).of_picture(item)
         return media.relit(seen, generator, jitter=self.jitter) if self.jitter else seen
+
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Each pixel plus normal noise of `level` times the deviation of its channel."""
+        return noisy(item, level * np.array(self.deviation), generator)
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"pixels": [n, C, H, W]}`, each channel with mean 0 and deviation 1 over the training pictures."""

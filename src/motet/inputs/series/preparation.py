@@ -11,7 +11,7 @@ from torch import Tensor
 
 from motet import media
 from motet.core.errors import CellError
-from motet.inputs.base import Preparation
+from motet.inputs.base import Preparation, noisy
 from motet.inputs.series.cell import Form, Steps
 from motet.inputs.vocabulary import Vocabulary
 
@@ -94,6 +94,20 @@ class SeriesPreparation(Preparation):
         if self.vocabulary is not None:
             return found | {"index": _padded(values[:, 0].astype(np.int64), mask)}
         return found | {"steps": _padded(self._scaled(values), mask)}
+
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Each number plus normal noise of `level` deviations of its channel, each label at probability `level` one of
+        the other series; times stay.
+        """
+        item, first = item.copy(), int(self.timed)
+        if self.vocabulary is None:
+            item[:, first:] = noisy(item[:, first:], level * np.array(self.deviation), generator)
+            return item
+        others = generator.choice(other[:, first:], size=len(item))
+        item[:, first:] = np.where(generator.random((len(item), 1)) < level, others, item[:, first:])
+        return item
 
     def _columns(self, values: Float64[np.ndarray, "T C"] | list[bool | int | float | str]) -> np.ndarray:
         if self.vocabulary is not None:

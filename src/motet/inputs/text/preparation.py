@@ -71,6 +71,18 @@ class TextPreparation(Preparation):
         varied[SPELLING:, hidden] = 0
         return varied
 
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Without each token but the start at probability `level`; with `words` each word is hidden instead, and stays
+        a word.
+        """
+        if self.words:
+            return self.model_copy(update={"word_dropout": level}).augment(item, generator)
+        kept = generator.random(len(item)) >= level
+        kept[0] = True
+        return item[kept]
+
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"ids": [n, T], "mask": [n, T]}`, padded behind; with `words` also `"word": [n, T]`, -1 for none, and with
         `spelling` `"spelling": [n, T, F]`.

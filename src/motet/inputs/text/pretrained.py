@@ -72,6 +72,20 @@ class PretrainedTextPreparation(Preparation):
         """The item itself."""
         return item
 
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Without each token but the first and the last at probability `level`; with `words`, whose number stays, one
+        of the other text stands in its place.
+        """
+        gone = np.less(generator.random(item.shape[-1]), level)
+        gone[[0, -1]] = False
+        if not self.words:
+            return np.asarray(item[~gone])
+        changed = item.copy()
+        changed[0, gone] = generator.choice(other[0], size=int(np.count_nonzero(gone)))
+        return changed
+
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"ids": [n, T], "mask": [n, T]}`, padded behind; with `words` also `"word": [n, T]`, -1 for none."""
         lengths = np.array([item.shape[-1] for item in items])

@@ -56,6 +56,12 @@ class TermPreparation(Preparation):
         varied[COUNT, generator.random(item.shape[1]) < self.word_dropout] = 0
         return varied
 
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Without each different term at probability `level`."""
+        return item[:, generator.random(item.shape[1]) >= level]
+
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"terms": [n, K], "weights": [n, K]}`, weights 0 behind the end of a text, K at least 1."""
         longest = max(1, *(item.shape[1] for item in items))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from motet import media
 from motet.inputs.bag import THERE
-from motet.inputs.base import Preparation
+from motet.inputs.base import Preparation, noisy
 from motet.inputs.image.preparation import resized
 
 
@@ -54,6 +54,12 @@ class VideoPreparation(Preparation):
         """Another view (see `media.Framing`), the same of every frame."""
         view = self.framing.draw(generator)
         return np.stack([view.of(frame) for frame in item])
+
+    def distorted(
+        self, item: np.ndarray, level: float, generator: np.random.Generator, *, other: np.ndarray
+    ) -> np.ndarray:
+        """Each pixel plus normal noise of `level` times the deviation of its channel."""
+        return noisy(item, level * np.array(self.deviation), generator)
 
     def batch(self, items: Sequence[np.ndarray]) -> dict[str, Tensor]:
         """`{"pixels": [n, K, C, H, W], "there": [n, K]}`, each channel with mean 0 and deviation 1 over the training

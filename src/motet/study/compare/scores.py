@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from motet.core.seed import generator
+from motet.evaluation.interval import Resampling
 from motet.study.compare.candidate import Finished, Read, task_differs
 
 Floats = NDArray[np.float64]
@@ -51,14 +52,8 @@ class TaskScores:
 
 def drawn_rows(num_rows: int, groups: Tensor | None, *, seed: int, resamples: int) -> list[Tensor]:
     """Draws of the scored rows with replacement; where these are in groups, of whole groups."""
-    draw = generator(seed, "compare", num_rows)
-    if groups is None:
-        return [torch.from_numpy(draw.integers(num_rows, size=num_rows)) for _ in range(resamples)]
-    _, numbers = np.unique(groups.numpy(), return_inverse=True)
-    order = np.argsort(numbers, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(numbers))[:-1])
-    chosen = (draw.integers(len(members), size=len(members)) for _ in range(resamples))
-    return [torch.from_numpy(np.concatenate([members[one] for one in each])) for each in chosen]
+    drawn = Resampling(num_rows, None if groups is None else groups.numpy(), seed, resamples)
+    return list(islice(drawn.rows(), resamples))
 
 
 def task_scores(
