@@ -185,3 +185,19 @@ def test_higher_is_better_is_said_of_each() -> None:
         if not metric.higher_is_better
     }
     assert set(lower) == {"ece", "hamming", "mae", "rmse"}
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_draw_of_rows_scores_what_these_rows_score(ties: bool) -> None:
+    codec, draw = Binary().fit(["no", "yes"]), torch.Generator().manual_seed(0)
+    output = torch.randn(40, generator=draw)
+    output = output.round() if ties else output
+    target = (torch.rand(40, generator=draw) < 0.4).float()
+    for metric in codec.metrics():
+        of_rows = metric.of_rows(output, target)
+        for rows in (torch.randint(40, (40,), generator=draw), torch.tensor([3, 3, 5]), target.nonzero().squeeze(1)):
+            alone = metric.compute(output[rows], target[rows])
+            assert of_rows(rows) == pytest.approx(alone, abs=1e-12, nan_ok=True), metric.name
+    assert math.isnan(
+        codec.metrics()[0].of_rows(torch.tensor([math.nan, 1.0]), torch.tensor([0.0, 1.0]))(torch.tensor([0, 1]))
+    )

@@ -35,7 +35,8 @@ class Metric:
     part of that sum `[N, S]`, and `of_counts`: then a bootstrap does not look at the answers again. `by_group`: it is a
     mean over groups of rows, and what a group counts stands at its first row alone; then who draws rows draws groups,
     and `compute` agrees where every row is drawn once. One that looks for each row's partner among all rows says so by
-    `among`: a function from numbers of rows to what these score, while all rows stay there to be found.
+    `among`: a function from numbers of rows to what these score, while all rows stay there to be found; so may one that
+    is quicker where all rows were looked at once.
     """
 
     name: str

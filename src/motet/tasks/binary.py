@@ -1,6 +1,7 @@
 """One of two labels: one logit, cross-entropy."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
@@ -20,7 +21,7 @@ from motet.tasks.heads import LinearHead
 from motet.tasks.imbalance import ClassWeights, Focal, Smoothing, binary_cross_entropy, weights_at, weights_of
 from motet.tasks.labels import Label, count_labels, label_of, natural_order
 from motet.tasks.losses import CERTAIN, labelled_loss
-from motet.tasks.metrics import Floats, auroc, average_precision, calibration_error, f1_scores, metric
+from motet.tasks.metrics import Floats, auroc, auroc_of_draws, average_precision, calibration_error, f1_scores, metric
 from motet.tasks.row import RowTask
 from motet.tasks.rules import (
     EvidentialOfLogits,
@@ -92,7 +93,7 @@ class BinaryCodec(ClassCodec):
     def metrics(self) -> tuple[Metric, ...]:
         """auroc, accuracy, f1 (of the positive label), average_precision, ece (of the positive probability)."""
         return (
-            metric("auroc", lambda logit, target: auroc(logit, target > 0.5)),
+            replace(metric("auroc", lambda logit, target: auroc(logit, target > 0.5)), among=_auroc_of_draws),
             metric("accuracy", lambda logit, target: float(((logit > 0) == (target > 0.5)).mean())),
             metric("f1", lambda logit, target: float(f1_scores((logit > 0)[:, None], (target > 0.5)[:, None])[0])),
             metric("average_precision", lambda logit, target: average_precision(logit, target > 0.5)),
@@ -180,6 +181,13 @@ class Binary(RowTask):
         """Cross-entropy of each labelled row, by the weight of its label."""
         per_row = partial(binary_cross_entropy, focal=self.focal, smoothing=self.smoothing)
         return labelled_loss(per_row, output, target)
+
+
+def _auroc_of_draws(output: Tensor, target: Tensor) -> Callable[[np.ndarray], float]:
+    logit = output.detach().double().cpu().numpy()
+    if not np.isfinite(logit).all():
+        return lambda rows: float("nan")
+    return auroc_of_draws(logit, target.detach().cpu().numpy() > 0.5)
 
 
 def _calibration_error(logit: Floats, target: np.ndarray) -> float:
