@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from motet.core.flow import Cells
 from motet.evaluation import score
 from motet.evaluation.interval import difference
 from motet.evaluation.rivals import Answer, Rival, TooWide, has_rivals, linear_model, tree_model
@@ -39,10 +40,10 @@ def baselines_of(scored: Scored, progress: Progress) -> dict[str, dict[str, Any]
     tasks = [task for task, (_, codec) in scored.fitted.tasks.items() if wanted and has_rivals(codec)]
     if not tasks:
         return {}
-    features = _Features(scored)
     found: dict[str, dict[str, Any]] = {}
-    for task in tasks:
-        for name in wanted:
+    for name in wanted:
+        features = _Features(scored, plain=name == "trees")
+        for task in tasks:
             progress.say(f"fitting the {name} baseline of {task}")
             judged = _judged(name, task, scored, features, progress)
             if judged is not None:
@@ -99,14 +100,23 @@ def _linear(
 
 
 class _Features:
-    """Simple features of rows of the run's table, all inputs side by side, and labels."""
+    """Simple features of rows of the run's table, all inputs side by side; made once for tasks that share their rows.
 
-    def __init__(self, scored: Scored) -> None:
+    `plain` has each number as it is, without the encoding that makes a linear model of it a curve.
+    """
+
+    def __init__(self, scored: Scored, *, plain: bool) -> None:
         self.dataset = scored.prepared.dataset
-        self.inputs = sorted(scored.fitted.inputs)
+        self.inputs = {
+            name: plain and spec.kind == "number" for name, (spec, _) in sorted(scored.fitted.inputs.items())
+        }
+        self._known: dict[bytes, Simple] = {}
 
     def of(self, rows: np.ndarray) -> Simple:
-        return stacked(list(self._parts(rows)))
+        key = rows.tobytes()
+        if key not in self._known:
+            self._known[key] = stacked(list(self._parts(rows)))
+        return self._known[key]
 
     def labelled(self, rows: np.ndarray, task: str) -> np.ndarray:
         column = self.dataset.store.columns[task]
@@ -115,8 +125,18 @@ class _Features:
 
     def _parts(self, rows: np.ndarray) -> Iterator[Simple]:
         for start in range(0, len(rows), BATCH):
-            inputs = self.dataset.batch(rows[start : start + BATCH], epoch=None).inputs
-            yield joined([simple_features(inputs[name]) for name in self.inputs])
+            cells = self.dataset.batch(rows[start : start + BATCH], epoch=None).inputs
+            yield joined(
+                [
+                    simple_features(_as_it_is(cells[name]) if plain else cells[name])
+                    for name, plain in self.inputs.items()
+                ]
+            )
+
+
+def _as_it_is(cells: Cells) -> Cells:
+    """The number alone, of the features that begin with it."""
+    return Cells({name: value[:, :1] for name, value in cells.values.items()}, cells.present)
 
 
 def _affordable(width: int, outputs: int) -> int:
