@@ -6,6 +6,7 @@ from typing import Any
 
 from motet.evaluation.figure import metric_name, percent
 from motet.evaluation.page import page
+from motet.evaluation.render_task import anchor
 from motet.evaluation.svg import WIDTH, box, clipped, label, padded, picture, short, ticks
 from motet.study.compare.text import COSTS, TRANSFER, missing, overall_rows, task_rows, transfer_rows
 from motet.study.compare.words import better, said
@@ -22,7 +23,16 @@ def html(content: Mapping[str, Any], *, title: str) -> str:
         _missing(content),
         f"<footer>{_footer(content)}</footer>",
     ]
-    return page(title, "".join(body))
+    return page(title, "".join(body), sections=[("overall", "Overall"), *_tasks(content), *_rest(content)])
+
+
+def _tasks(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(anchor(task), task) for task in content["tasks"]]
+
+
+def _rest(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = [("transfer", "Together or one by one", _transfer(content)), ("missing", "Missing", _missing(content))]
+    return [(place, name) for place, name, drawn in found if drawn]
 
 
 def _sentences(sentences: Sequence[str]) -> str:
@@ -53,7 +63,7 @@ def _task(task: str, entry: Mapping[str, Any], content: Mapping[str, Any]) -> st
     differences = dots(to, title=f"{task}: how much better than {content['reference']}", line=0.0, note="")
     table = _table(["candidate", name, "to the best", "to the reference", "seeds"], task_rows(entry))
     return (
-        f"<section><h2>{escape(task)}<span class='kind'>{escape(name)}, {way} is better</span></h2>"
+        f"<section id='{anchor(task)}'><h2>{escape(task)}<span class='kind'>{escape(name)}, {way} is better</span></h2>"
         f"<div class='charts'><div class='card'><h3>{escape(name)}</h3>{scores}</div>"
         f"<div class='card'><h3>Better than {escape(content['reference'])} by</h3>{differences}</div></div>"
         f"<div class='card scroll'>{table}</div></section>"
