@@ -11,7 +11,7 @@ from motet.evaluation.figure import MINUS, figure, interval, metric_name
 from motet.evaluation.render_mistakes import mistakes
 from motet.evaluation.render_trust import trust_charts, trust_tables
 from motet.evaluation.table import measured, table, words
-from motet.evaluation.words import VERDICTS, gain_of, sentence, sign_of, verdict
+from motet.evaluation.words import badge, gain_of, sentence, sign_of
 
 BASELINES = {"linear": "linear", "trees": "trees"}
 
@@ -26,7 +26,7 @@ def task_card(name: str, task: Mapping[str, Any]) -> str:
         f"<span class='unit'>{escape(metric_name(task['primary']))} "
         f"{interval(score['low'], score['high'])}</span></div>"
         f"{interval_mark(score, base, title=sentence(name, task))}"
-        f"<p class='verdict'>{_badge(task)} <span class='unit'>baseline {figure(base)}</span></p></a>"
+        f"<p class='verdict'>{_badge(task)} <span class='unit'>constant answer {figure(base)}</span></p></a>"
     )
 
 
@@ -47,8 +47,8 @@ def anchor(name: str) -> str:
 
 
 def _badge(task: Mapping[str, Any]) -> str:
-    found = verdict(task)
-    return f"<span class='badge {found}'>{VERDICTS[found]}</span>" if VERDICTS[found] else ""
+    tone, said = badge(task)
+    return f"<span class='badge {tone}'>{escape(said)}</span>" if said else ""
 
 
 def _baselines(task: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

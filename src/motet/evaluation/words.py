@@ -8,7 +8,13 @@ from motet.evaluation.table import value_of
 
 Tone = Literal["good", "even", "bad", ""]
 Sentence = tuple[Tone, str]
-VERDICTS = {"good": "beats the baseline", "even": "no clear gain", "bad": "below the baseline", "none": ""}
+VERDICTS: dict[str, Sentence] = {
+    "good": ("good", "beats a constant answer"),
+    "even": ("even", "no clear gain"),
+    "bad": ("bad", "below a constant answer"),
+    "none": ("", ""),
+}
+RIVALS = {"linear": "a linear model", "trees": "boosted trees"}
 BASELINES = {"linear": "the linear baseline", "trees": "the baseline of boosted trees"}
 
 
@@ -22,11 +28,29 @@ def verdict(task: Mapping[str, Any]) -> str:
     return "good" if worst > sign * base else "bad" if best < sign * base else "even"
 
 
+def badge(task: Mapping[str, Any]) -> Sentence:
+    """The verdict on the task in a few words: beside the strongest of its baselines that it has to fear."""
+    found = verdict(task)
+    signs = {name: sign_of(one.get("difference")) for name, one in (task.get("baselines") or {}).items() if one}
+    if found != "good" or not signs:
+        return VERDICTS[found]
+    tones: dict[int, Sentence] = {-1: ("bad", "below"), 0: ("even", "not clearly above"), 1: ("good", "beats")}
+    least = min(signs.values())
+    tone, words = tones[least]
+    names = [BASELINES.get(name, f"the baseline {name}") for name, sign in signs.items() if sign == least]
+    return tone, f"{words} {_listed(names)}"
+
+
 def sentence(name: str, task: Mapping[str, Any]) -> str:
     """The task in one line of plain text."""
     score, base = task["metrics"][task["primary"]], task["baseline"][task["primary"]]
     words = f"{name}: {metric_name(task['primary'])} {figure(score['value'])} {interval(score['low'], score['high'])}"
-    return f"{words.strip()}, baseline {figure(base)}"
+    others = [
+        f"{RIVALS.get(other, other)} {figure(one['metrics'][task['primary']]['value'])}"
+        for other, one in (task.get("baselines") or {}).items()
+        if one
+    ]
+    return ", ".join([words.strip(), f"a constant answer {figure(base)}", *others])
 
 
 def sign_of(one: Mapping[str, Any] | None) -> int:

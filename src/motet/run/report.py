@@ -1,6 +1,7 @@
 """A report as Python and as text: `report["rating"]["mae"].value`."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,20 +56,25 @@ class Report:
         return json.dumps(self.content, indent=1, ensure_ascii=False, allow_nan=False)
 
     def to_text(self) -> str:
-        """A small table: each task's primary metric with its interval, beside the trivial baseline."""
-        header = ("task", "metric", "value", "95 % interval", "baseline", "rows")
-        lines = [header, *(self._line(task) for task in self.content["tasks"])]
+        """A small table: each task's primary metric with its interval, beside the baselines there are."""
+        entries = self.content["tasks"].values()
+        others = list(dict.fromkeys(name for entry in entries for name in entry.get("baselines") or {}))
+        header = ("task", "metric", "value", "95 % interval", "constant", *others, "rows")
+        lines = [header, *(self._line(task, others) for task in self.content["tasks"])]
         widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
         table = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         ]
         return "\n".join([f"scored on {self.rows or 'the ' + self.content['rows_scored'] + ' rows'}", *table])
 
-    def _line(self, task: str) -> tuple[str, ...]:
+    def _line(self, task: str, others: Sequence[str]) -> tuple[str, ...]:
         entry = self.content["tasks"][task]
-        figure = self[task][entry["primary"]]
+        primary = entry["primary"]
+        figure = self[task][primary]
         interval = f"{_number(figure.low)} to {_number(figure.high)}"
-        return task, entry["primary"], _number(figure.value), interval, _number(figure.baseline), f"{entry['rows']:,}"
+        fitted = entry.get("baselines") or {}
+        beside = [_number(fitted[name]["metrics"][primary]["value"] if name in fitted else None) for name in others]
+        return task, primary, _number(figure.value), interval, _number(figure.baseline), *beside, f"{entry['rows']:,}"
 
 
 def _number(value: float | None) -> str:
