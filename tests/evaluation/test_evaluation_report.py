@@ -234,7 +234,7 @@ def test_verdicts() -> None:
 def test_the_sentence() -> None:
     metric = {"value": 0.61, "low": 0.58, "high": 0.65, "higher_is_better": False}
     task = {"primary": "mae", "metrics": {"mae": metric}, "baseline": {"mae": 1.02}}
-    assert sentence("rating", task) == "rating: MAE 0.610 [0.580, 0.650], baseline 1.020"
+    assert sentence("rating", task) == "rating: MAE 0.610 [0.580, 0.650], a constant answer 1.020"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.linear_model import Ridge
 
 from motet.core.flow import Cells
-from motet.evaluation.rivals import TooWide, has_rivals, linear_model, tree_model
+from motet.evaluation.rivals import NoRival, has_rivals, linear_model, tree_model
 from motet.evaluation.simple import FIELDS, MOST_IDS, Simple, joined, simple_features, stacked
 from motet.tasks import Binary, Codec, Count, Multiclass, Multilabel, Ordinal, Regression
 
@@ -117,5 +117,38 @@ def test_trees_see_what_is_counted_and_refuse_what_is_no_table() -> None:
     codec = Binary().fit(["no", "yes"])
     counted = Simple(np.zeros((ROWS, 1), dtype=np.float32), sparse.csr_matrix(TRUE.numpy()[:, None]))
     assert codec.metrics()[0].compute(tree_model(codec, counted, TRUE, seed=0)(counted), TRUE) == 1.0
-    with pytest.raises(TooWide):
+    with pytest.raises(NoRival):
         tree_model(codec, Simple(np.zeros((ROWS, 1000), dtype=np.float32), None), TRUE, seed=0)
+
+
+def test_what_can_not_be_fitted_is_said_or_constant() -> None:
+    """One class, one row of a class among many, counts of nothing, no words: none of them is a fault."""
+    many = Simple(np.random.default_rng(0).standard_normal((11_000, 1)).astype(np.float32), None)
+    rare = torch.zeros(11_000)
+    rare[5] = 1
+    assert tree_model(Binary().fit(["no", "yes"]), many, rare, seed=0)(many).shape == (11_000,)
+    with pytest.raises(NoRival, match="one class"):
+        linear_model(Multiclass().fit(["a", "b"]), NUMBERS, torch.zeros(ROWS).long(), strength=1.0)
+    nothing = tree_model(Count().fit([0, 1]), NUMBERS, torch.zeros(ROWS), seed=0)(NUMBERS)
+    assert len(set(nothing.tolist())) == 1
+    wordless = Simple(X, sparse.csr_matrix((ROWS, 5), dtype=np.float32))
+    assert linear_model(Binary().fit(["no", "yes"]), wordless, TRUE, strength=1.0)(wordless).shape == (ROWS,)
+
+
+def test_rows_count_by_their_weights() -> None:
+    codec, weights = Regression().fit([0.0, 1.0]), np.zeros(ROWS, dtype=np.float32)
+    weights[: ROWS // 2] = 1.0
+    y = torch.from_numpy(X[:, 0]).clone()
+    y[ROWS // 2 :] = -y[ROWS // 2 :]
+    said = linear_model(codec, NUMBERS, y, weights, strength=1.0)(NUMBERS)
+    assert float(np.corrcoef(said, X[:, 0])[0, 1]) > 0.99
+    assert float(said.std()) > 0.8
+    assert float(linear_model(codec, NUMBERS, y, strength=1.0)(NUMBERS).std()) < 0.4, "both halves cancel"
+
+
+def test_many_classes_leave_the_rarest_words_out() -> None:
+    rows = sparse.random(ROWS, 4000, density=0.02, random_state=0, format="csr", dtype=np.float32)
+    codec = Multiclass().fit(2 * [str(number) for number in range(300)])
+    features = Simple(X, rows)
+    answer = linear_model(codec, features, torch.arange(ROWS) % 300, strength=100.0)
+    assert answer(features).shape == (ROWS, 300)

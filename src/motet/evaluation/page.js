@@ -29,7 +29,7 @@
   };
 
   // Tables: a heading is a button that sorts by its column; numbers as numbers, the largest first.
-  const NUMBER = /^[+-]?(\d[\d,]*\.?\d*|\.\d+)(e[+-]?\d+)?/i;
+  const NUMBER = /^[+-]?(\d{1,3}(,\d{3})+(\.\d+)?|\d+\.?\d*|\.\d+)(e[+-]?\d+)?(?=%?( ?[kMG]?B?)?( ?[[(\u00b1].*)?$)/i;
   const words = (row, column) => {
     const cell = row.cells[column];
     return cell ? (cell.dataset.sort ?? cell.textContent).trim().replace(/\u2212/g, "-") : "";

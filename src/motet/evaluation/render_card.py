@@ -78,7 +78,7 @@ def _absent(report: Mapping[str, Any]) -> Iterator[str]:
         whole = (subsets.get(inputs) or {}).get(name)
         without = {one: (subsets.get(inputs - {one}) or {}).get(name) for one in inputs if len(inputs) > 1}
         known = {one: value for one, value in without.items() if value is not None}
-        if known:
+        if known and len(known) == len(inputs):  # the worst of some would not be the worst
             worst = min(sorted(known), key=lambda one: sign * known[one])
             metric = metric_name(task["primary"])
             yield f"{name} without {worst}: {metric} {figure(known[worst])}, with all inputs {figure(whole)}."

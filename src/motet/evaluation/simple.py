@@ -34,6 +34,10 @@ class Simple:
     numbers: Matrix
     counts: "csr_matrix | None"
 
+    def at(self, places: NDArray[np.int64]) -> "Simple":
+        """Those of these rows."""
+        return Simple(self.numbers[places], None if self.counts is None else self.counts[places])
+
 
 def simple_features(cells: Cells) -> Simple:
     """Features of one input of N rows, fixed in number by the form of its tensors alone.

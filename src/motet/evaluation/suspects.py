@@ -35,26 +35,40 @@ def suspects(
     least the mean of p_k over the rows that are labelled k; of several such classes as of the likeliest. Rows that so
     are of another class than their label are suspects, by rising margin p_label - p_k. Unlike there nothing is trained
     again on folds: the rows scored were not trained on. A class without a row here has no such mean, and is none.
+    Nor is a row suspected whose class k is not what the model answers, or has less than half the probability; and none
+    at all by a model that is not clearly right more often than who always says the commonest label (by two standard
+    errors).
 
     >>> from motet.tasks import Binary
     >>> codec = Binary().fit(["no", "yes"])
-    >>> suspects(codec, torch.tensor([3.0, 3.0, -3.0, 3.0]), torch.tensor([1.0, 1.0, 0.0, 0.0]))[0].row
-    '3'
+    >>> logits, labels = torch.tensor([3.0, 3.0, -3.0] * 5 + [4.0]), torch.tensor([1.0, 1.0, 0.0] * 5 + [0.0])
+    >>> [one.row for one in suspects(codec, logits, labels)]
+    ['15']
     """
     if not isinstance(codec, ClassCodec) or not bool(output.isfinite().all()):
         return ()
     rows = (target.cpu().long() >= 0).nonzero()[:, 0]
     probability, label = codec.probabilities(output)[rows], target.cpu().long()[rows]
-    if not len(rows):
+    answered = codec.answered(output)[rows]
+    if not _knows(answered == label, label):
         return ()
     labelled = label[:, None] == torch.arange(probability.shape[1])
     threshold = (probability * labelled).sum(0) / labelled.sum(0)  # NaN of a class without a row: nothing reaches it
     sure, answer = torch.where(probability >= threshold, probability, -1.0).max(1)
     margin = probability.gather(1, label[:, None])[:, 0] - sure
-    suspicious = ((sure >= 0) & (answer != label)).nonzero()[:, 0]
+    suspicious = ((sure >= 0.5) & (answer != label) & (answer == answered)).nonzero()[:, 0]
     order = suspicious[margin[suspicious].argsort(stable=True)][:most].tolist()
     names = [text_of(one) for one in codec.known]
     return tuple(
         Suspect(place(int(rows[i])), names[int(label[i])], names[int(answer[i])], float(sure[i]), float(margin[i]))
         for i in order
     )
+
+
+def _knows(right: Tensor, label: Tensor) -> bool:
+    """Whether the answers are clearly right more often than the commonest label would be."""
+    if not len(right):
+        return False
+    share = float(right.double().mean())
+    error = (share * (1 - share) / len(right)) ** 0.5
+    return bool(share - 2 * error > float(label.bincount().max()) / len(label))

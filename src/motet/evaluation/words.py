@@ -140,9 +140,13 @@ def gain_of(task: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _without_effect(report: Mapping[str, Any]) -> Sentence | None:
-    """Inputs of which no task gains anything that shows."""
-    found = {name: one.get("contribution") or {} for name, one in report["inputs"].items()}
-    idle = [name for name, parts in found.items() if parts and all(sign_of(part) <= 0 for part in parts.values())]
+    """Inputs of which no task gains anything that shows, and which rows can exchange at no loss that shows."""
+    measures = ("contribution", "permuted")
+    found = {
+        name: [part for measure in measures for part in (one.get(measure) or {}).values()]
+        for name, one in report["inputs"].items()
+    }
+    idle = [name for name, parts in found.items() if parts and all(sign_of(part) <= 0 for part in parts)]
     return ("even", f"No task gains anything that shows from {_listed(idle)}.") if idle else None
 
 

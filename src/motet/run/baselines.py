@@ -1,15 +1,16 @@
 """What a linear model, or boosted trees, make of the same rows: how much of the score is owed to the network."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from motet.core.flow import Cells
+from motet.data import Dataset
 from motet.evaluation import score
 from motet.evaluation.interval import difference
-from motet.evaluation.rivals import Answer, Rival, TooWide, has_rivals, linear_model, tree_model
+from motet.evaluation.rivals import Answer, NoRival, Rival, has_rivals, linear_model, tree_model
 from motet.evaluation.simple import Simple, joined, simple_features, stacked
 from motet.run.judge import labels
 from motet.run.scored import Scored
@@ -32,48 +33,63 @@ def baselines_of(scored: Scored, progress: Progress) -> dict[str, dict[str, Any]
     """By task `baselines`: of each its metrics, each with an interval, and the `difference` that the network makes.
 
     That is the network's primary metric minus the baseline's on the same draws of rows, its sign turned where lower is
-    better. Baselines are fitted on the training rows with the label, evenly spread ones where there are too many
-    (`rows` says how many); a linear model's penalty is the best of three on the validation rows. Inputs that a row
-    lacks are zeros there.
+    better. Baselines are fitted on the training rows with the label, each counting as in training, evenly spread ones
+    where there are too many (`rows` says how many); a linear model's penalty is the best of three on the validation
+    rows. Inputs that a row lacks are zeros there. Every row is read once for all of it. A baseline that can not be
+    fitted is left out, and `progress` says why.
     """
     wanted = scored.spec.baselines
-    tasks = [task for task, (_, codec) in scored.fitted.tasks.items() if wanted and has_rivals(codec)]
-    if not tasks:
+    samples = {task: _Sample(scored, task) for task in scored.fitted.tasks if wanted and _is_asked(scored, task)}
+    if not samples:
         return {}
     found: dict[str, dict[str, Any]] = {}
-    for name in wanted:
-        features = _Features(scored, plain=name == "trees")
-        for task in tasks:
+    features = _Features(scored, [rows for one in samples.values() for rows in (one.train, one.valid, one.scored)])
+    for task, sample in samples.items():
+        for name in wanted:
             progress.say(f"fitting the {name} baseline of {task}")
-            judged = _judged(name, task, scored, features, progress)
-            if judged is not None:
-                found.setdefault(task, {})[name] = judged
-    return {task: {"baselines": by_name} for task, by_name in found.items()}
+            try:
+                found.setdefault(task, {})[name] = _judged(name, sample, scored, features)
+            except NoRival as reason:
+                progress.say(f"no {name} baseline of {task}: {reason}")
+    return {task: {"baselines": by_name} for task, by_name in found.items() if by_name}
 
 
-def _judged(name: Rival, task: str, scored: Scored, features: "_Features", progress: Progress) -> dict[str, Any] | None:
-    """None where there are too few rows, or too many features."""
-    spec, codec = scored.fitted.tasks[task]
+def _is_asked(scored: Scored, task: str) -> bool:
+    """Whether there is such a model for the task, and enough rows to fit and to score it."""
+    train = _labelled(scored.prepared.dataset, scored.fitted.splits.train, task)
+    return has_rivals(scored.fitted.tasks[task][1]) and len(train) >= LEAST_ROWS and len(scored.scored(task)[1]) > 0
+
+
+class _Sample:
+    """The rows of one task: those fitted to, those that choose the penalty, none where they are the scored ones, and
+    the scored ones.
+    """
+
+    def __init__(self, scored: Scored, task: str) -> None:
+        dataset, splits = scored.prepared.dataset, scored.fitted.splits
+        self.task = task
+        self.train = _spread(_labelled(dataset, splits.train, task), MOST_ROWS)
+        valid = splits.valid if scored.part == "test" else splits.valid[:0]
+        self.valid = _spread(_labelled(dataset, valid, task), MOST_ROWS)
+        self.scored = scored.rows[scored.found.labelled[task].numpy()]
+
+
+def _judged(name: Rival, sample: _Sample, scored: Scored, features: "_Features") -> dict[str, Any]:
+    spec, codec = scored.fitted.tasks[sample.task]
     codec = uncalibrated(codec)  # a temperature is the network's own
     assert isinstance(spec, RowTask)
-    rows = features.labelled(scored.fitted.splits.train, task)
-    if len(rows) < LEAST_ROWS:
-        return None
-    outputs = int(np.prod(spec.output_shape(codec)))
-    rows = rows[_spread(len(rows), _affordable(features.of(rows[:1]).numbers.shape[1], outputs))]
-    x, y = features.of(rows), labels(scored.prepared.dataset, rows, task)
     metric = next(one for one in codec.metrics() if one.name == spec.primary)
-    try:
-        if name == "linear":
-            answer = _linear(codec, x, y, metric, task, scored, features)
-        else:
-            answer = tree_model(codec, x, y, seed=scored.seed)
-    except TooWide as error:
-        progress.say(f"no {name} baseline of {task}: {error}")
-        return None
-    output, target = scored.scored(task)
-    said = answer(features.of(scored.rows[scored.found.labelled[task].numpy()]))
-    groups, wanted = scored.groups_of(task), scored.spec
+    features.plain = name == "trees"
+    outputs = int(np.prod(spec.output_shape(codec)))
+    rows = _spread(sample.train, int(max(LEAST_ROWS, MOST_WORK / (features.width * outputs))))
+    fitted = features.of(rows), labels(features.dataset, rows, sample.task), features.weights(rows)
+    if name == "linear":
+        answer = _linear(codec, fitted, metric, sample, features)
+    else:
+        answer = tree_model(codec, *fitted, seed=scored.seed)
+    output, target = scored.scored(sample.task)
+    said = answer(features.of(sample.scored))
+    groups, wanted = scored.groups_of(sample.task), scored.spec
     settings: dict[str, Any] = {"seed": scored.seed, "resamples": wanted.resamples, "level": wanted.level}
     mine, theirs = metric.of_rows(output, target), metric.of_rows(said, target)
     better = (mine, theirs) if metric.higher_is_better else (theirs, mine)
@@ -85,66 +101,76 @@ def _judged(name: Rival, task: str, scored: Scored, features: "_Features", progr
 
 
 def _linear(
-    codec: Codec, x: Simple, y: Tensor, metric: Metric, task: str, scored: Scored, features: "_Features"
+    codec: Codec,
+    fitted: tuple[Simple, Tensor, np.ndarray | None],
+    metric: Metric,
+    sample: _Sample,
+    features: "_Features",
 ) -> Answer:
-    """The best of `STRENGTHS` on the validation rows; the first where these are the scored ones, or say nothing."""
-    valid = features.labelled(scored.fitted.splits.valid, task)
-    if scored.part == "valid" or not len(valid):
-        return linear_model(codec, x, y, strength=STRENGTHS[0])
-    valid = valid[_spread(len(valid), MOST_ROWS)]
-    held, truth = features.of(valid), labels(scored.prepared.dataset, valid, task)
+    """The best of `STRENGTHS` on the validation rows; the first where there are none to choose by."""
+    if not len(sample.valid):
+        return linear_model(codec, *fitted, strength=STRENGTHS[0])
+    held, truth = features.of(sample.valid), labels(features.dataset, sample.valid, sample.task)
     sign = 1 if metric.higher_is_better else -1
-    answers = [linear_model(codec, x, y, strength=strength) for strength in STRENGTHS]
+    answers = [linear_model(codec, *fitted, strength=strength) for strength in STRENGTHS]
     gains = np.nan_to_num([sign * metric.compute(one(held), truth) for one in answers], nan=-np.inf)
     return answers[int(np.argmax(gains))]
 
 
 class _Features:
-    """Simple features of rows of the run's table, all inputs side by side; made once for tasks that share their rows.
+    """Simple features of rows of the run's table, all inputs side by side; each row is read once.
 
     `plain` has each number as it is, without the encoding that makes a linear model of it a curve.
     """
 
-    def __init__(self, scored: Scored, *, plain: bool) -> None:
-        self.dataset = scored.prepared.dataset
-        self.inputs = {
-            name: plain and spec.kind == "number" for name, (spec, _) in sorted(scored.fitted.inputs.items())
-        }
-        self._known: dict[bytes, Simple] = {}
+    def __init__(self, scored: Scored, rows: Sequence[np.ndarray]) -> None:
+        self.dataset, self.plain = scored.prepared.dataset, False
+        self.rows = np.unique(np.concatenate(rows))
+        kinds = {name: spec.kind for name, (spec, _) in sorted(scored.fitted.inputs.items())}
+        parts = [_of_batch(cells, kinds) for cells in self._batches()]
+        self.whole = {plain: stacked([part[plain] for part in parts]) for plain in (False, True)}
+
+    @property
+    def width(self) -> float:
+        """How many numbers there are of a row, counted ones included where they are not 0."""
+        features = self.whole[self.plain]
+        counted = 0.0 if features.counts is None else float(features.counts.nnz) / len(self.rows)
+        return float(features.numbers.shape[1]) + counted
 
     def of(self, rows: np.ndarray) -> Simple:
-        key = rows.tobytes()
-        if key not in self._known:
-            self._known[key] = stacked(list(self._parts(rows)))
-        return self._known[key]
+        return self.whole[self.plain].at(np.searchsorted(self.rows, rows))
 
-    def labelled(self, rows: np.ndarray, task: str) -> np.ndarray:
-        column = self.dataset.store.columns[task]
-        labelled: np.ndarray = rows[column.present[self.dataset.store.places(rows)]]
-        return labelled
+    def weights(self, rows: np.ndarray) -> np.ndarray | None:
+        """How much each row counts."""
+        weights = self.dataset.weights
+        return None if weights is None else weights[self.dataset.store.places(rows)]
 
-    def _parts(self, rows: np.ndarray) -> Iterator[Simple]:
-        for start in range(0, len(rows), BATCH):
-            cells = self.dataset.batch(rows[start : start + BATCH], epoch=None).inputs
-            yield joined(
-                [
-                    simple_features(_as_it_is(cells[name]) if plain else cells[name])
-                    for name, plain in self.inputs.items()
-                ]
-            )
+    def _batches(self) -> Iterator[Mapping[str, Cells]]:
+        for start in range(0, len(self.rows), BATCH):
+            yield self.dataset.batch(self.rows[start : start + BATCH], epoch=None).inputs
 
 
-def _as_it_is(cells: Cells) -> Cells:
+def _of_batch(cells: Mapping[str, Cells], kinds: Mapping[str, str]) -> dict[bool, Simple]:
+    """Features, with and without the encoding of numbers."""
+    encoded = {name: simple_features(cells[name]) for name in kinds}
+    alone = {name: simple_features(_alone(cells[name])) for name, kind in kinds.items() if kind == "number"}
+    return {False: joined(list(encoded.values())), True: joined(list((encoded | alone).values()))}
+
+
+def _alone(cells: Cells) -> Cells:
     """The number alone, of the features that begin with it."""
     return Cells({name: value[:, :1] for name, value in cells.values.items()}, cells.present)
 
 
-def _affordable(width: int, outputs: int) -> int:
-    """For how many training rows there is time."""
-    return int(min(MOST_ROWS, max(LEAST_ROWS, MOST_WORK / (width * outputs))))
+def _labelled(dataset: Dataset, rows: np.ndarray, task: str) -> np.ndarray:
+    """Those of the rows that have the label."""
+    labelled: np.ndarray = rows[dataset.store.columns[task].present[dataset.store.places(rows)]]
+    return labelled
 
 
-def _spread(count: int, most: int) -> np.ndarray:
-    """Places of at most so many of `count` rows, evenly spread."""
-    places: np.ndarray = np.linspace(0, count - 1, min(count, most)).astype(int)
-    return places
+def _spread(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, evenly spread."""
+    if len(rows) <= most:
+        return rows
+    chosen: np.ndarray = rows[np.linspace(0, len(rows) - 1, most).astype(int)]
+    return chosen
