@@ -143,6 +143,15 @@ def test_scores_by_table_are_in_log_report_and_page(place: Path) -> None:
     assert "<h3>By table</h3>" in (run / "report.html").read_text()
 
 
+def test_a_name_that_the_model_does_not_read_is_refused(place: Path, tmp_path: Path, motet_command: Command) -> None:
+    run, out = place / "runs" / "first", tmp_path / "out.csv"
+    typo = ("--rename", "picture=phto")
+    code, _, err = motet_command("predict", run, "--data", place / "zoo" / "rows.jsonl", "-o", out, *typo)
+    assert code == 2
+    assert "'picture' is renamed to 'phto', which this model does not read; did you mean 'photo'?" in err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_predict_answers_each_table(place: Path, tmp_path: Path, motet_command: Command, suffix: str) -> None:
     run, out = place / "runs" / "first", tmp_path / f"out.{suffix}"

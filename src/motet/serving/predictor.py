@@ -141,6 +141,7 @@ class Predictor:
 
     def _batches(self, table: Table, targets: dict[str, Column], root: str | Path | None) -> Iterator[Batch]:
         inputs = input_columns(self.inputs)
+        self._check_renamed(table)
         table, inputs = _with_absent_inputs(table, inputs)
         fence = self.root if root is None else Path(root)
         rows = np.arange(table.num_rows, dtype=np.int64)
@@ -161,6 +162,19 @@ class Predictor:
         dataset = Dataset(store, inputs=tuple(inputs), targets=tuple(targets), seed=0)
         for start in range(0, len(rows), BATCH):
             yield dataset.batch(rows[start : start + BATCH], epoch=None)
+
+    def _check_renamed(self, table: Table) -> None:
+        """Raises `SpecError` for a column that is renamed to what this model does not read."""
+        specs = {name: spec for name, (spec, _) in self.inputs.items()}
+        columns = [*input_columns(self.inputs).values(), *task_columns(self.tasks, specs).values()]
+        known = {name for column in columns for name in _read_along(column)} | {self.facts.get("id") or ""}
+        for part in table.parts:
+            for theirs, ours in (part.given.rename if part.given else {}).items():
+                if ours not in known:
+                    raise SpecError(
+                        f"{part.name}: {theirs!r} is renamed to {ours!r}, which this model does not read"
+                        f"{did_you_mean(ours, sorted(known - {''}))}"
+                    )
 
 
 def _read_along(column: Column) -> set[str]:
