@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import motet
 from motet.core.errors import SpecError
 from motet.run.judge import relative_gain
+from motet.run.resolved import claim
 from motet.tasks.base import Metric
 
 TRAINING = {"epochs": 2, "batch_size": 16}
@@ -43,6 +45,37 @@ def test_a_run_is_not_resumed_on_other_rows(tmp_path: Path) -> None:
     other = experiment(data={"train": rows(60, shift=1.0), "valid": rows(20), "test": rows(20)})
     with pytest.raises(SpecError, match="the table has changed"):
         motet.fit(other, out=tmp_path / "run", resume=True)
+
+
+def test_a_run_of_an_older_version_is_resumed_when_nothing_but_new_fields_are_missing(tmp_path: Path) -> None:
+    asked = motet.Experiment(**experiment())
+    claim(tmp_path, asked, resume=False)
+    path = tmp_path / "experiment.yaml"
+    older = yaml.safe_load(path.read_text())
+    del older["tasks"]["y"]["coverage"], older["data"]["group"], older["evaluation"]
+    path.write_text(yaml.safe_dump(older))
+    claim(tmp_path, asked, resume=True)
+    y = {"kind": "multiclass", "coverage": 0.5}
+    other = motet.Experiment(**experiment(tasks={"y": y, "z": "regression"}))
+    path.write_text(yaml.safe_dump(older))
+    with pytest.raises(SpecError, match=r"tasks\.y\.coverage differ"):
+        claim(tmp_path, other, resume=True)
+
+
+@pytest.mark.parametrize("change", [{"tasks": 3}, {"former": {"field": 1}}])
+def test_a_stored_experiment_that_is_none_of_this_version_is_compared_as_it_stands(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    asked = motet.Experiment(**experiment())
+    claim(tmp_path, asked, resume=False)
+    path = tmp_path / "experiment.yaml"
+    stored = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(stored | change))
+    with pytest.raises(SpecError, match=next(iter(change))):
+        claim(tmp_path, asked, resume=True)
+    path.write_text("a: [")
+    with pytest.raises(SpecError, match="damaged"):
+        claim(tmp_path, asked, resume=True)
 
 
 def test_an_input_that_lacks_one_of_its_columns_is_absent_and_said_to_be(tmp_path: Path) -> None:

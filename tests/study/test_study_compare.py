@@ -128,6 +128,20 @@ def test_a_folder_belongs_to_one_comparison(tmp_path: Path) -> None:
         claim(tmp_path / "run", {}, resume=True)
 
 
+def test_a_comparison_of_an_older_version_is_gone_on_with(tmp_path: Path) -> None:
+    whole = motet.Experiment(**DOCUMENT).model_dump(mode="json")
+    older = json.loads(json.dumps(whole))
+    del older["tasks"]["y"]["coverage"], older["evaluation"]["level"]
+    claim(tmp_path, {"experiment": older}, resume=False)
+    claim(tmp_path, {"experiment": whole}, resume=True)
+    whole["tasks"]["y"]["coverage"] = 0.5
+    with pytest.raises(SpecError, match=r"experiment\.tasks\.y\.coverage differ"):
+        claim(tmp_path, {"experiment": whole}, resume=True)
+    (tmp_path / "settings.json").write_text("[1]")
+    with pytest.raises(SpecError, match="damaged"):
+        claim(tmp_path, {"experiment": whole}, resume=True)
+
+
 def test_no_run_is_started_that_would_not_end_in_time(tmp_path: Path) -> None:
     experiment = motet.Experiment(**DOCUMENT)
     jobs = [Job("concat", seed, experiment, tmp_path / f"seed-{seed}") for seed in range(3)]

@@ -205,9 +205,13 @@ def test_damage_is_an_error_that_names_the_file(tmp_path: Path, content: str) ->
         group(tmp_path, models=1)
 
 
+SCORE = {"value": 0.5, "low": None, "high": None, "higher_is_better": True}
+TASK = {"kind": "binary", "primary": "auroc", "metrics": {"auroc": SCORE}, "baseline": {"auroc": 0.5}, "rows": 1}
+
+
 def test_a_run_that_did_not_look_says_how_to(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="there is no run"):
         group(tmp_path, models=1)
-    (tmp_path / "report.json").write_text("{}")
+    (tmp_path / "report.json").write_text(json.dumps({"rows_scored": "test", "tasks": {"y": TASK}}))
     with pytest.raises(BundleError, match=r"balance\.watch: 0.*train again with balance\.watch: auto"):
         group(tmp_path, models=1)

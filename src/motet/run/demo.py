@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from motet.core.errors import SpecError
 from motet.run.demo_data import make_demo_table
-from motet.run.experiment import EXPERIMENT
+from motet.run.resolved import EXPERIMENT
 from motet.training import Progress
 
 R = TypeVar("R")

@@ -5,9 +5,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from motet.artifact import Bundle, write_bundle, write_file
 from motet.core.errors import SpecError
@@ -26,16 +23,14 @@ from motet.run.order import check_order, order_of
 from motet.run.prepare import Prepared, build, prepare
 from motet.run.relations import relations_of
 from motet.run.report import Report
+from motet.run.resolved import EXPERIMENT, claim, write_resolved
 from motet.run.tracker import tracker
 from motet.spec import Experiment
 from motet.training import CheckpointFolder, Loop, NoLog, Progress, Quiet, RunLog, build_optimizer
 
-EXPERIMENT, LOG, REPORT, RELATIONS = "experiment.yaml", "log.jsonl", "report.json", "relations.json"
+LOG, REPORT, RELATIONS = "log.jsonl", "report.json", "relations.json"
 ONLY_TRAINING = "junction."
 """What a bundle leaves out: how the tasks were balanced, which can be several copies of all weights."""
-FREE_TO_CHANGE = ("training.workers", "training.devices", "training.shard", "training.compile", "evaluation")
-"""What may differ when a run is resumed: the weights it ends with differ by rounding only, or not at all. `shard` can
-change where `balance.watch` looks, and so what is in `relations.json`."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ def run_experiment(
     check_learner(experiment, network, together)
     check_order(prepared, network)
     asked = prepared.fitted.experiment
-    _claim(out, asked, resume=resume)
+    claim(out, asked, resume=resume)
     if prepared.fitted.start is not None:
         prepared.fitted.start.keep(out / KEPT)
     prepared = ready(with_known_states(prepared, network, progress=progress), network)
@@ -88,7 +83,7 @@ def run_experiment(
     evaluated = evaluate_run(prepared, network, loop.position, progress=progress)
     write_report(out, evaluated)
     if prepared.fitted.experiment != asked:
-        _write_experiment(out, prepared.fitted.experiment)
+        write_resolved(out, prepared.fitted.experiment)
     shutil.rmtree(out / KEPT, ignore_errors=True)
     return Outcome(out, evaluated.report)
 
@@ -211,35 +206,3 @@ def _calibrated(prepared: Prepared, network: Network) -> Prepared:
     codecs = calibrate(prepared, collected)
     tasks = {task: (spec, codecs[task]) for task, (spec, _) in prepared.fitted.tasks.items()}
     return replace(prepared, fitted=replace(prepared.fitted, tasks=tasks))
-
-
-def _claim(out: Path, experiment: Experiment, *, resume: bool) -> None:
-    """Write the resolved experiment; when resuming, it must be the one that is there."""
-    document = experiment.model_dump(mode="json")
-    path = out / EXPERIMENT
-    if resume and path.is_file():
-        found = _differences(yaml.safe_load(path.read_text(encoding="utf-8")), document)
-        differing = [name for name in found if not f"{name}.".startswith(tuple(f"{one}." for one in FREE_TO_CHANGE))]
-        if differing:
-            raise SpecError(
-                f"{path}: the run there is of another experiment ({', '.join(differing[:5])} differ); "
-                "resume it with its own experiment, or choose another folder with --out"
-            )
-        if not found:
-            return
-    _write_experiment(out, experiment)
-
-
-def _write_experiment(out: Path, experiment: Experiment) -> None:
-    text = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    write_file(out / EXPERIMENT, f"# Resolved by motet: nothing is left to be inferred.\n{text}".encode())
-
-
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for name in dict.fromkeys([*old, *new])
-            for line in _differences(old.get(name), new.get(name), f"{path}.{name}" if path else str(name))
-        ]
-    return [] if old == new else [path]

@@ -16,6 +16,7 @@ MOST_BYTES = 1 << 26
 """So much is kept of one task, 64 MiB: outputs for every pixel of many pictures would fill the disk."""
 FORMAT = 1
 _PARTS = ("output", "target", "labelled")
+_WHOLE = (torch.int64, torch.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +93,34 @@ def read_outputs(run: Path) -> Outputs:
             if about["format"] != FORMAT:
                 raise BundleError(f"{path}: written in format {about['format']}, this motet reads {FORMAT}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-        return Outputs(
-            part=about["part"],
-            table=about["table"],
+        found = Outputs(
+            part=str(about["part"]),
+            table=str(about["table"]),
             rows=tensors["rows"],
             groups=tensors.get("groups"),
             tasks={task: Said(*(tensors[f"{part}.{task}"] for part in _PARTS)) for task in about["tasks"]},
-            too_large=tuple(about["too_large"]),
+            too_large=tuple(map(str, about["too_large"])),
         )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, BundleError):
             raise
         raise BundleError(f"{path}: damaged; restore it from a copy") from None
+    if mistake := _mistake(found):
+        raise BundleError(f"{path}: damaged ({mistake}); restore it from a copy")
+    return found
+
+
+def _mistake(found: Outputs) -> str | None:
+    """What does not fit together: shapes, lengths and types."""
+    num = len(found.rows) if found.rows.dim() else -1
+    numbers = {"rows": found.rows} | ({} if found.groups is None else {"groups": found.groups})
+    for name, tensor in numbers.items():
+        if tensor.dtype not in _WHOLE or tensor.shape != (num,):
+            return f"{name} is not one whole number per row"
+    for task, said in found.tasks.items():
+        if said.labelled.dtype != torch.bool or said.labelled.shape != (num,):
+            return f"labelled of {task} is not one yes or no per row"
+        for name, tensor in (("output", said.output), ("target", said.target)):
+            if tensor.dim() < 1 or len(tensor) != num:
+                return f"{name} of {task} does not have the {num:,} rows that were scored"
+    return None

@@ -4,10 +4,54 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from motet.core.checks import did_you_mean
 from motet.core.errors import BundleError
+
+
+class _Lax(BaseModel):
+    """Of values read from a file: those named are there and of their types; there may be others."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+
+class _Score(_Lax):
+    value: float | None
+    low: float | None
+    high: float | None
+    higher_is_better: bool
+
+
+class _Task(_Lax):
+    kind: str
+    primary: str
+    metrics: dict[str, _Score]
+    baseline: dict[str, float | None]
+    rows: int
+
+    @model_validator(mode="after")
+    def _primary_is_there(self) -> Self:
+        if self.primary not in self.metrics:
+            raise ValueError(f"no metric {self.primary!r}, which is to be the primary one")
+        return self
+
+
+class _Training(_Lax):
+    parameters: int | None = None
+    seconds: float | None = None
+    gain: float | None = None
+
+
+class _Content(_Lax):
+    """What of a report is relied on wherever one is read."""
+
+    rows_scored: str
+    tasks: dict[str, _Task] = Field(min_length=1)
+    inputs: dict[str, dict[str, Any]] = {}
+    training: _Training = _Training()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +74,21 @@ class Report:
 
     @classmethod
     def of_run(cls, folder: Path) -> "Report":
-        """The report a finished run wrote; raises `BundleError` where there is none."""
+        """The report a finished run wrote; raises `BundleError` where there is none, or it is damaged."""
         path = folder / "report.json"
         try:
-            return cls(json.loads(path.read_bytes()))
+            content = json.loads(path.read_bytes())
+            _Content.model_validate(content)
+            return cls(content)
         except OSError:
             if (folder / "experiment.yaml").is_file():
                 raise BundleError(f"{path}: the run is not finished; go on with --resume") from None
             raise BundleError(f"{folder}: there is no run; expected the folder of a finished one") from None
-        except ValueError:
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise BundleError(f"{path}: damaged ({where}: {first['msg']}); restore it from a copy") from None
+        except (ValueError, RecursionError):
             raise BundleError(f"{path}: damaged; restore it from a copy") from None
 
     def __getitem__(self, task: str) -> dict[str, Figure]:

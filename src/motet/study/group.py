@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from motet.core.errors import BundleError, SpecError
-from motet.run.experiment import EXPERIMENT, RELATIONS
+from motet.run.experiment import RELATIONS
 from motet.run.report import Report
+from motet.run.resolved import EXPERIMENT
 from motet.study.partition import MOST_EXHAUSTIVE, partition, worth
 
 FEW_STEPS = 10

@@ -6,41 +6,43 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 
 from motet.artifact import read_bundle
 from motet.core.errors import BundleError
 from motet.run.outputs import Outputs, read_outputs
 from motet.run.report import Report
-from motet.tasks import AnyTask
-from motet.tasks.base import Codec, Metric
+from motet.study.compare.meaning import Labels, labels_by_task, other_labels
+from motet.tasks.base import Metric
+from motet.tasks.row import RowTask
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A way to answer the tasks: by seed, the runs that do it together, one of all tasks or one for each.
 
-    `models` is how many runs a seed has when all are finished.
+    `models` is how many runs a seed has when all are finished; `single`: these are one model per task, made to be
+    compared with the joint ones.
     """
 
     name: str
     runs: Mapping[int, tuple[Path, ...]]
     models: int = 1
+    single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished run as it is compared: its report, its outputs, and the codecs that judge these."""
+    """A finished run as it is compared: its report, its outputs, and by what labels these are judged."""
 
     folder: Path
     report: Mapping[str, Any]
     outputs: Outputs
-    codecs: Mapping[str, Codec]
+    labels: Mapping[str, Labels]
 
     def metric(self, task: str) -> Metric:
         """The task's primary metric."""
         name = self.report["tasks"][task]["primary"]
-        return next(one for one in self.codecs[task].metrics() if one.name == name)
+        return next(one for one in self.labels[task].codec.metrics() if one.name == name)
 
 
 @dataclass(slots=True)
@@ -61,12 +63,50 @@ class Read:
 
 
 def finished_run(folder: Path) -> Finished:
-    """Read a finished run; raises `BundleError` where anything is missing or damaged."""
-    report = Report.of_run(folder).content
+    """Read a finished run; raises `BundleError` where anything is missing, damaged, or of another run."""
+    report, outputs = Report.of_run(folder).content, read_outputs(folder)
     bundle = read_bundle(folder / "bundle")
-    specs = TypeAdapter(dict[str, AnyTask]).validate_python(bundle.model["tasks"])
-    codecs = {task: spec.restore(dict(bundle.codecs[task])) for task, spec in specs.items()}
-    return Finished(folder, report, read_outputs(folder), codecs)
+    try:
+        run = Finished(folder, report, outputs, labels_by_task(bundle.model, bundle.codecs))
+    except Exception as error:  # whatever a stranger's values make a library raise: it is the bundle that is wrong
+        raise BundleError(f"{folder / 'bundle'}: its tasks can not be read: {_line(error)}") from None
+    if mistake := _mistake(run):
+        raise BundleError(f"{folder}: its files do not belong together: {mistake}")
+    return run
+
+
+def _mistake(run: Finished) -> str | None:
+    """How report, bundle and outputs do not fit together."""
+    report, outputs = run.report, run.outputs
+    if outputs.part != report["rows_scored"]:
+        return f"the outputs are of the {outputs.part} rows, the report of the {report['rows_scored']} rows"
+    for task in sorted({*report["tasks"], *outputs.tasks, *outputs.too_large}):
+        if task not in report["tasks"] or task not in run.labels:
+            return f"{task} is not a task of {'the bundle' if task in report['tasks'] else 'the report'}"
+        if reason := _task_mistake(run, task):
+            return f"{task}: {reason}"
+    return None
+
+
+def _task_mistake(run: Finished, task: str) -> str | None:
+    entry, labels = run.report["tasks"][task], run.labels[task]
+    if entry["kind"] != labels.spec.kind or entry["primary"] not in {one.name for one in labels.codec.metrics()}:
+        return f"the report has {entry['primary']} of {entry['kind']}, the bundle {labels.spec.kind}"
+    if (said := run.outputs.tasks.get(task)) is None:
+        return None
+    if int(said.labelled.sum()) != entry["rows"]:
+        return f"{int(said.labelled.sum()):,} rows have a label in the outputs, {entry['rows']:,} in the report"
+    output, target = said.output[said.labelled], said.target[said.labelled]
+    try:
+        fits = labels.codec.certain(target).shape == output.shape if isinstance(labels.spec, RowTask) else True
+        run.metric(task).compute(output, target)
+    except Exception as error:  # as above: of the wrong shape, or numbers of labels there are not
+        return f"its outputs can not be scored: {_line(error)}"
+    return None if fits else f"an output has the shape {tuple(output.shape[1:])}, which is not that of an answer"
+
+
+def _line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line), type(error).__name__)
 
 
 def read_candidates(candidates: Sequence[Candidate]) -> Read:
@@ -111,6 +151,10 @@ def task_differs(first: Finished, other: Finished, task: str) -> str | None:
     a, b = first.report["tasks"][task], other.report["tasks"][task]
     if (a["kind"], a["primary"]) != (b["kind"], b["primary"]):
         return f"{task} is judged as {b['kind']} by {b['primary']}, in {first.folder} as {a['kind']} by {a['primary']}"
-    if not torch.equal(first.outputs.tasks[task].labelled, other.outputs.tasks[task].labelled):
+    ours, theirs = first.outputs.tasks[task], other.outputs.tasks[task]
+    if not torch.equal(ours.labelled, theirs.labelled):
         return f"{task} has labels in other rows than in {first.folder}"
+    targets = ours.target[ours.labelled], theirs.target[theirs.labelled]
+    if reason := other_labels(first.labels[task], other.labels[task], targets, metric=a["primary"]):
+        return f"{task} has other labels than in {first.folder}: {reason}"
     return None

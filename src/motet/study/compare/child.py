@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import multiprocessing
 import os
 import statistics
@@ -81,9 +82,16 @@ def costs_of(run: Path) -> dict[str, float | None]:
     """Seconds in all, milliseconds of a step (their median), and the most bytes held; None for what is not known."""
     try:
         found = json.loads((run / COSTS).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         found = {}
-    return {name: found.get(name) for name in ("seconds", "ms_per_step", "peak_memory")}
+    known = found if isinstance(found, dict) else {}
+    return {name: _number(known.get(name)) for name in ("seconds", "ms_per_step", "peak_memory")}
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; anything else in a damaged file is not known."""
+    there = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if there else None
 
 
 def _write_costs(out: Path, progress: Told, *, seconds: float) -> None:

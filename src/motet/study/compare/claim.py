@@ -8,6 +8,7 @@ from typing import Any
 from motet.artifact import write_file
 from motet.core.errors import SpecError
 from motet.run.experiment import holds_run
+from motet.run.resolved import with_defaults
 
 SETTINGS = "settings.json"
 
@@ -31,6 +32,10 @@ def claim(out: Path, settings: Mapping[str, Any], *, resume: bool) -> None:
         former = json.loads(path.read_bytes())
     except ValueError:
         raise SpecError(f"{path}: damaged; choose another folder with --out") from None
+    if not isinstance(former, dict):
+        raise SpecError(f"{path}: damaged; choose another folder with --out")
+    if "experiment" in former:  # of an older version, perhaps, which did not know every field
+        former |= {"experiment": with_defaults(former["experiment"])}
     if differing := _differing(former, json.loads(text)):
         raise SpecError(
             f"{path}: the comparison there is another one ({', '.join(differing[:5])} differ); go on with it as it was "

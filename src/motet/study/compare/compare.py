@@ -1,13 +1,13 @@
 """Variants of an experiment trained side by side with several seeds, scored on the same rows, ranked with intervals."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from motet.core.errors import RunError, SpecError
+from motet.core.errors import BundleError, RunError, SpecError
+from motet.run.report import Report
 from motet.spec import Experiment, changed, load
 from motet.study.compare.candidate import Candidate
 from motet.study.compare.child import FAILED
@@ -15,9 +15,10 @@ from motet.study.compare.claim import claim
 from motet.study.compare.comparison import Comparison
 from motet.study.compare.costs import run_costs
 from motet.study.compare.grid import SINGLE, Variant, axes_of, singles_of, variants_of
-from motet.study.compare.halving import Halved, halved
+from motet.study.compare.halving import Halved, chosen_by, halved, whole_epochs
 from motet.study.compare.result import judged
 from motet.study.compare.running import FINISHED, WAITING, Ending, Job, Runner, refuse_children
+from motet.study.compare.transfer import write_single_task
 from motet.training import Progress, Quiet, num_cores, pick_device
 
 RUNS = "runs"
@@ -102,8 +103,10 @@ def _compare(
     whole = load(document)
     side = limits.jobs or _side(whole)
     variants = [beside(one, whole, side=side) for one in variants_of(document, axes)]
-    singles = singles_of(variants[0]) if single else []
+    singles = singles_of(variants[0], beside=variants) if single else []
     _check(variants, singles)
+    if halving:
+        whole_epochs(variants)
     settings = {
         "experiment": whole.model_dump(mode="json"),
         "over": {axis.path: [_plain(value) for value in axis.values] for axis in axes}
@@ -117,13 +120,12 @@ def _compare(
     planned = jobs_of([*chosen.left, *singles], out, seeds=range(first, first + limits.seeds))
     endings = runner.run(planned) if chosen.whole else {}
     _check_some(endings, planned)
-    result = judged(
-        _candidates(chosen.left, singles, planned),
-        seed=first,
-        evaluation=whole.evaluation,
-        single_of=variants[0].name,
-    )
+    candidates = _candidates(chosen.left, singles, planned)
+    result = judged(candidates, seed=first, evaluation=whole.evaluation, reference=variants[0].name)
+    not_drawn = write_single_task(result.read, result.ranked, result.seeds, candidates)
     content = result.content | {
+        "summary": [*result.content["summary"], *chosen_by(chosen, result.content["rows_scored"])],
+        "declined": [*result.content["declined"], *not_drawn],
         "settings": settings | {"seeds": limits.seeds, "minutes": limits.minutes, "jobs": side},
         "variants": {one.name: {"changes": _plain(one.changes), "folder": one.folder} for one in [*variants, *singles]},
         "rounds": list(chosen.rounds),
@@ -183,13 +185,18 @@ def jobs_of(variants: Sequence[Variant], out: Path, *, seeds: range) -> list[Job
 def _candidates(variants: Sequence[Variant], singles: Sequence[Variant], jobs: Sequence[Job]) -> list[Candidate]:
     """The variants with their finished runs; the single models of one seed are one candidate together."""
     runs: dict[str, dict[int, list[Path]]] = {}
-    group = {one.name: SINGLE for one in singles}
+    group = dict.fromkeys((one.name for one in singles), SINGLE)
     for job in jobs:
         if job.finished:
             runs.setdefault(group.get(job.variant, job.variant), {}).setdefault(job.seed, []).append(job.folder)
     names = [*(one.name for one in variants), *([SINGLE] if singles else [])]
     return [
-        Candidate(name, {seed: tuple(own) for seed, own in runs[name].items()}, len(singles) if name == SINGLE else 1)
+        Candidate(
+            name,
+            {seed: tuple(own) for seed, own in runs[name].items()},
+            models=len(singles) if name == SINGLE else 1,
+            single=name == SINGLE,
+        )
         for name in names
         if name in runs
     ]
@@ -217,7 +224,10 @@ def _run(job: Job, ending: Ending, out: Path) -> dict[str, Any]:
     }
     if not job.finished:
         return entry
-    tasks = json.loads((job.folder / "report.json").read_bytes())["tasks"]
+    try:
+        tasks = Report.of_run(job.folder).content["tasks"]
+    except BundleError as error:
+        return entry | {"state": FAILED, "reason": str(error)}
     scores = {task: one["metrics"][one["primary"]]["value"] for task, one in tasks.items()}
     return entry | {"scores": scores, "costs": run_costs(job.folder)}
 

@@ -57,7 +57,10 @@ def axes_of(over: "Mapping[str, Any] | Sequence[str]") -> tuple[list[Axis], bool
 
 
 def variants_of(document: Mapping[str, Any], axes: Sequence[Axis]) -> list[Variant]:
-    """Every combination of values, the last axis fastest; raises `SpecError` for one that is no experiment."""
+    """Every combination of values, the last axis fastest; raises `SpecError` for one that is no experiment.
+
+    None is called `single`, which is the name of the single models.
+    """
     found: dict[str, Variant] = {}
     for values in itertools.product(*(axis.values for axis in axes)):
         changes = {axis.path: value for axis, value in zip(axes, values, strict=True)}
@@ -65,14 +68,17 @@ def variants_of(document: Mapping[str, Any], axes: Sequence[Axis]) -> list[Varia
         for path, value in changes.items():
             changed = _with(changed, path.split("."), value, at=())
         words = [_words(path, value) for path, value in changes.items()]
-        name = _unused(" + ".join(words) or "joint", found)
+        name = _unused(" + ".join(words) or "joint", [*found, SINGLE])
         folder = _unused(_slug(name), [one.folder for one in found.values()])
         found[name] = Variant(name, folder, changes, load(changed))
     return list(found.values())
 
 
-def singles_of(variant: Variant) -> list[Variant]:
-    """For each task the same experiment with this task alone; between one task there is nothing to balance."""
+def singles_of(variant: Variant, *, beside: Sequence[Variant] = ()) -> list[Variant]:
+    """For each task the same experiment with this task alone; between one task there is nothing to balance.
+
+    None has the name or the folder of a variant `beside` it.
+    """
     from motet.spec import Balance
 
     experiment = variant.experiment
@@ -86,8 +92,9 @@ def singles_of(variant: Variant) -> list[Variant]:
             "data": experiment.data.model_copy(update={"resample": resample}),
         }
         changes = {"tasks": [task], **({"balance.tasks": "fixed"} if len(experiment.tasks) > 1 else {})}
-        folder = _unused(f"single-{_slug(task)}", [one.folder for one in singles])
-        singles.append(Variant(f"single {task}", folder, changes, experiment.model_copy(update=update), only=task))
+        folder = _unused(f"single-{_slug(task)}", [one.folder for one in (*beside, *singles)])
+        name = _unused(f"single {task}", [one.name for one in (*beside, *singles)])
+        singles.append(Variant(name, folder, changes, experiment.model_copy(update=update), only=task))
     return singles
 
 

@@ -8,6 +8,7 @@ from motet.evaluation.figure import metric_name, percent
 from motet.evaluation.page import page
 from motet.evaluation.render_task import anchor
 from motet.evaluation.svg import WIDTH, box, clipped, label, padded, picture, short, ticks
+from motet.study.compare.seeds import chance, some_of_one
 from motet.study.compare.text import COSTS, TRANSFER, missing, overall_rows, task_rows, transfer_rows
 from motet.study.compare.words import better, said
 
@@ -61,7 +62,9 @@ def _task(task: str, entry: Mapping[str, Any], content: Mapping[str, Any]) -> st
     to = [(one["candidate"], one["to_reference"]) for one in entry["ranking"] if one["to_reference"] is not None]
     scores = dots(rows, title=f"{task}: {name} of each candidate", line=entry["baseline"], note="constant answer")
     differences = dots(to, title=f"{task}: how much better than {content['reference']}", line=0.0, note="")
-    table = _table(["candidate", name, "to the best", "to the reference", "seeds"], task_rows(entry))
+    table = _table(
+        ["candidate", name, "to the best", "to the reference", "seeds"], task_rows(entry, mark=some_of_one(content))
+    )
     return (
         f"<section id='{anchor(task)}'><h2>{escape(task)}<span class='kind'>{escape(name)}, {way} is better</span></h2>"
         f"<div class='charts'><div class='card'><h3>{escape(name)}</h3>{scores}</div>"
@@ -83,7 +86,9 @@ def _transfer(content: Mapping[str, Any]) -> str:
         "Each joint model minus the single model of the task, positive where learning together helps. The single "
         f"models have all else in common with {found['single_of']}; their parameters are added up."
     )
-    table = _table(["candidate", *found["tasks"], *TRANSFER], transfer_rows(found), marks=marks)
+    table = _table(
+        ["candidate", *found["tasks"], *TRANSFER], transfer_rows(found, mark=some_of_one(content)), marks=marks
+    )
     return (
         f"<section id='transfer'><h2>Together or one by one</h2><p class='hint'>{escape(hint)}</p>"
         f"<div class='card scroll'>{table}</div></section>"
@@ -99,14 +104,11 @@ def _missing(content: Mapping[str, Any]) -> str:
 
 
 def _footer(content: Mapping[str, Any]) -> str:
-    seeds = max((one["seeds"] for one in content["overall"]["ranking"]), default=1)
-    chance = (
-        "which rows were scored and which seed was drawn" if seeds > 1 else "which rows were scored; not of the seeds"
-    )
     return escape(
-        f"Brackets hold the {percent(content['level'])} interval: the chance of {chance}. Differences are paired: the "
-        f"same {content['rows_scored']} rows and the same seeds; positive is better. Milliseconds are the median of a "
-        "step, memory is the most that a run's process held, seconds are those of one training, runs side by side."
+        f"Brackets hold the {percent(content['level'])} interval: the chance of {chance(content)}. Differences are "
+        f"paired: the same {content['rows_scored']} rows and the same seeds; positive is better. Milliseconds are "
+        "the median of a step, memory is the most that a run's process held, seconds are those of one training, "
+        "runs side by side."
     )
 
 

@@ -10,8 +10,9 @@ from motet.evaluation.spec import EvaluationSpec
 from motet.study.compare.candidate import Candidate, Read, read_candidates
 from motet.study.compare.costs import candidate_costs
 from motet.study.compare.rank import Ranked, recommendation
-from motet.study.compare.scores import drawn_rows, task_scores
-from motet.study.compare.transfer import transfer, write_single_task
+from motet.study.compare.scores import drawn_rows, mean_gains, task_scores
+from motet.study.compare.seeds import with_seeds
+from motet.study.compare.transfer import single_of, transfer
 from motet.study.compare.words import summary
 
 
@@ -20,11 +21,15 @@ class Judged:
     """What was read of the runs and how it ranks; `content` are the paragraphs of compare.json about it."""
 
     read: Read
+    ranked: Ranked
+    seeds: tuple[int, ...]
     content: dict[str, Any]
 
 
-def judged(candidates: Sequence[Candidate], *, seed: int, evaluation: EvaluationSpec, single_of: str = "") -> Judged:
-    """Rank candidates by their finished runs; the first is the reference. `single_of`: whose single models there are.
+def judged(candidates: Sequence[Candidate], *, seed: int, evaluation: EvaluationSpec, reference: str = "") -> Judged:
+    """Rank candidates by their finished runs, the first before all; `reference`: whose single models there are.
+
+    Nothing is written anywhere.
 
     Raises `SpecError`, with every reason, where there are not two runs that can be compared.
     """
@@ -37,22 +42,26 @@ def judged(candidates: Sequence[Candidate], *, seed: int, evaluation: Evaluation
         raise SpecError(f"nothing to compare: no task is answered by two of the runs on the same rows{reasons}")
     costs = {one.name: candidate_costs(one) for one in candidates if one.name in names}
     overall = ranked.overall()
+    overall["ranking"] = with_seeds(overall["ranking"], ranked.candidates, mean_gains(ranked.tasks)[1])
     content: dict[str, Any] = {
         "level": evaluation.level,
         "resamples": evaluation.resamples,
         "rows_scored": read.first.outputs.part if read.first else None,
         "reference": names[0],
-        "tasks": {task: ranked.task(task) for task in ranked.tasks},
+        "tasks": {task: _task(ranked, task) for task in ranked.tasks},
         "overall": overall,
         "costs": costs,
         "recommendation": recommendation(ranked, overall["ranking"], costs),
-        "transfer": transfer(ranked, costs, reference=single_of),
+        "transfer": transfer(ranked, costs, single=single_of(candidates), reference=reference),
         "declined": list(dict.fromkeys(read.declined)),
     }
-    if content["transfer"] is not None:
-        write_single_task(read, ranked, seeds, candidates)
     content = plain(content)
-    return Judged(read, {"summary": summary(content)} | content)
+    return Judged(read, ranked, tuple(seeds), {"summary": summary(content)} | content)
+
+
+def _task(ranked: Ranked, task: str) -> dict[str, Any]:
+    entry = ranked.task(task)
+    return entry | {"ranking": with_seeds(entry["ranking"], ranked.candidates, ranked.tasks[task].values)}
 
 
 def _ranked(read: Read, names: Sequence[str], seeds: Sequence[int], *, seed: int, evaluation: EvaluationSpec) -> Ranked:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from motet.evaluation.figure import figure, metric_name
+from motet.study.compare.seeds import ONE_SEED, of_one, some_of_one
 from motet.study.compare.words import said
 
 TRANSFER = ("mean relative gain", "parameters")
@@ -12,48 +13,62 @@ COSTS = ("parameters", "ms per step", "peak memory", "seconds")
 
 def text(content: Mapping[str, Any]) -> str:
     """Everything a person wants to know at once."""
+    mark = some_of_one(content)
     parts = ["\n".join(content["summary"])]
     parts.append(_table(["overall", "mean relative gain", "mean rank", "to the best", *COSTS], overall_rows(content)))
     for task, entry in content["tasks"].items():
         head = [task, metric_name(entry["metric"]), "to the best", "to the reference", "seeds"]
-        parts.append(_table(head, task_rows(entry)))
+        parts.append(_table(head, task_rows(entry, mark=mark)))
     if content.get("transfer"):
-        parts.append(_table(["joint minus single", *content["tasks"], *TRANSFER], transfer_rows(content["transfer"])))
+        parts.append(
+            _table(["joint minus single", *content["tasks"], *TRANSFER], transfer_rows(content["transfer"], mark=mark))
+        )
+    if mark:
+        parts.append(f"{ONE_SEED.strip()} of one seed: the interval holds the chance of the rows alone")
     parts += ["\n".join(f"missing: {line}" for line in missing(content)), "\n".join(content["declined"])]
     return "\n\n".join(part for part in parts if part)
 
 
 def overall_rows(content: Mapping[str, Any]) -> list[list[str]]:
-    """For each candidate its gain, rank, difference to the best and costs, in words."""
-    costs = content["costs"]
+    """For each candidate its gain, rank, difference to the best and costs, in words; what is of one seed is marked."""
+    costs, mark = content["costs"], some_of_one(content)
     return [
-        [c, said(one["gain"]), said(one["rank"]), _to(one["to_best"], "best"), *costs_words(costs[c])]
+        [
+            c,
+            said(one["gain"]) + of_one(one["seeds"], mark=mark),
+            said(one["rank"]),
+            _to(one, "best", mark=mark),
+            *costs_words(costs[c]),
+        ]
         for one in content["overall"]["ranking"]
         for c in (one["candidate"],)
     ]
 
 
-def task_rows(entry: Mapping[str, Any]) -> list[list[str]]:
-    """For each candidate its score, and its differences to the best and to the reference, in words."""
+def task_rows(entry: Mapping[str, Any], *, mark: bool = False) -> list[list[str]]:
+    """For each candidate its score, and its differences to the best and to the reference, in words.
+
+    `mark` says that what is of one seed is marked, as others are of more.
+    """
     return [
         [
             one["candidate"],
-            said(one["score"]),
-            _to(one["to_best"], "best"),
-            _to(one["to_reference"], "reference"),
+            said(one["score"]) + of_one(one["seeds"], mark=mark),
+            _to(one, "best", mark=mark),
+            _to(one, "reference", mark=mark),
             str(one["seeds"]),
         ]
         for one in entry["ranking"]
     ]
 
 
-def transfer_rows(found: Mapping[str, Any]) -> list[list[str]]:
+def transfer_rows(found: Mapping[str, Any], *, mark: bool = False) -> list[list[str]]:
     """For each joint candidate its difference to the single models by task and overall, and parameters, in words."""
     rows = [
         [
             c,
-            *(said(one[c]) for one in found["tasks"].values()),
-            said(found["overall"][c]),
+            *(said(one[c]) + of_one(_seeds(found, task, c), mark=mark) for task, one in found["tasks"].items()),
+            said(found["overall"][c]) + of_one(_seeds(found, "", c), mark=mark),
             _count(found["parameters"][c]),
         ]
         for c in found["overall"]
@@ -93,8 +108,15 @@ def _count(number: float | None) -> str:
     return figure(None) if number is None else f"{number:,.0f}"
 
 
-def _to(one: Mapping[str, float | None] | None, own: str) -> str:
-    return own if one is None else said(one)
+def _to(one: Mapping[str, Any], own: str, *, mark: bool) -> str:
+    difference = one[f"to_{own}"]
+    seeds = one.get("common_seeds", {}).get(f"to_{own}")
+    return own if difference is None else said(difference) + of_one(seeds, mark=mark)
+
+
+def _seeds(found: Mapping[str, Any], task: str, candidate: str) -> int | None:
+    seeds: int | None = found.get("seeds", {}).get(task, {}).get(candidate)
+    return seeds
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
