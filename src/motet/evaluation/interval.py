@@ -13,6 +13,14 @@ units are few. Deviations: `a` is found without one block of units at a time, of
 held within -1..1, for scores that draws push to one side altogether, such as a calibration error; among equal draws a
 quantile is that of their middle (Ma, Genton & Parzen 2011), or a share of few rows would claim too much; and v itself
 always lies within its bounds.
+
+What no row showed may still be there, which draws of these rows can not know. So a score that lies in 0..1 on every
+draw and of which fewer than ten units would make up one side has the bounds of a share (`share.py`). A difference of
+two scores is made wider about v, by sqrt(1 + sum d^4 / (sum d^2)^2), d what it loses without each block: one more block
+of a size typical of those that count, half of it on each side, as in plus-four intervals (Agresti & Min, Statistics in
+Medicine 2005); that is little where many blocks count, and sqrt(2) where one does. Of a difference that is the same in
+all units, a share of units may be opposed; only none at all stays exactly none, for the very same answers give it too.
+A single unit tells nothing, nor do units that all score alike where no range is known: there are no bounds (NaN) then.
 """
 
 import math
@@ -27,13 +35,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from motet.core.seed import generator
+from motet.evaluation.quantiles import acceleration, levels, mid_quantiles, normal, wide, wider
+from motet.evaluation.share import SELDOM, effective, share_bounds
 
 Floats = NDArray[np.float64]
 Groups = Int64[np.ndarray, "N"] | None
 Judge = Callable[[Tensor], float]
 """Numbers of rows, repeated ones included, -> their score: what `Metric.of_rows` gives."""
 MOST_BLOCKS = 50
+NONE = (float("nan"), float("nan"))
 FARTHEST_BIAS = 1.0
+ROUNDING = 1e-6
+"""Of float32: scores this close, as a share of their size, are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +89,43 @@ class Resampling:
             kept[block] = False
             yield units.rows(np.flatnonzero(kept))
 
-    def bounds(self, value: float, scores: Floats, *, level: float) -> tuple[float, float]:
-        """The bounds of the score `value` of all rows, from the scores of `rows()` in that order.
+    @property
+    def num_units(self) -> int:
+        """What is drawn: rows, or groups."""
+        return self.num_rows if self.groups is None else len(np.unique(self.groups))
 
-        Scores that do not exist are passed over; (NaN, NaN) if no draw has one.
+    def bounds(self, value: float, scores: Floats, *, level: float, paired: bool = False) -> tuple[float, float]:
+        """The bounds of the score `value` of all rows, or of a difference (`paired`), from those of `rows()` in order.
+
+        Scores that do not exist are passed over; (NaN, NaN) if no draw has one, and of a single unit.
+
+        >>> Resampling(20, None, 0, 50).bounds(1.0, np.ones(70), level=0.95)[0] < 0.9
+        True
         """
         draws, without = scores[: self.resamples], scores[self.resamples :]
         draws, without = draws[np.isfinite(draws)], without[np.isfinite(without)]
-        if len(draws) == 0 or not math.isfinite(value):
-            return float("nan"), float("nan")
-        num_units = self.num_rows if self.groups is None else len(np.unique(self.groups))
+        num_units = self.num_units
+        if len(draws) == 0 or not math.isfinite(value) or num_units < 2:
+            return NONE
+        low, high = self._bootstrapped(value, draws, without, level=level)
+        alike = high - low <= ROUNDING * abs(value)
+        if paired:
+            factor = wider(without)
+            apart = value - factor * (value - low), value + factor * (high - value)
+            return _alike(value, num_units, level=level) if alike else apart
+        if min(value, draws.min()) >= -ROUNDING and max(value, draws.max()) <= 1 + ROUNDING:
+            value = min(max(value, 0.0), 1.0)
+            number = effective(value, float(draws.var()), num_units)
+            if number * min(value, 1 - value) < SELDOM:
+                known = 1.0 if self.groups is None or alike else (normal(level) / wide(level, num_units)) ** 2
+                return share_bounds(value, known * number, level=level)
+        return NONE if alike else (low, high)
+
+    def _bootstrapped(self, value: float, draws: Floats, without: Floats, *, level: float) -> tuple[float, float]:
+        num_units = self.num_units
         below = ((draws < value).sum() + (draws == value).sum() / 2 + 0.5) / (len(draws) + 1)
         bias = min(max(NormalDist().inv_cdf(float(below)), -FARTHEST_BIAS), FARTHEST_BIAS)
-        places = _levels(level, num_units=num_units, bias=bias, acceleration=_acceleration(without))
+        places = levels(level, num_units=num_units, bias=bias, acceleration=acceleration(without))
         low, high = mid_quantiles(draws, places)
         return min(low, value), max(high, value)
 
@@ -102,8 +139,9 @@ def interval_of(
     resamples: int = 200,
     level: float = 0.95,
     value: float | None = None,
+    paired: bool = False,
 ) -> Interval:
-    """The score of N rows with its bounds; `value` where it is known already.
+    """The score of N rows with its bounds; `value` where it is known already; `paired`: it is a difference of two.
 
     >>> right = torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0])
     >>> one = interval_of(lambda rows: right[rows].mean().item(), 8, seed=0)
@@ -113,7 +151,7 @@ def interval_of(
     resampling = Resampling(num_rows, groups, seed, resamples)
     value = judge(torch.arange(num_rows)) if value is None else value
     scores = np.array([judge(rows) for rows in resampling.rows()], dtype=np.float64)
-    return Interval(value, *resampling.bounds(value, scores, level=level))
+    return Interval(value, *resampling.bounds(value, scores, level=level, paired=paired))
 
 
 def difference(
@@ -132,9 +170,11 @@ def difference(
     >>> difference(lambda rows: right[rows].mean().item(), lambda rows: half[rows].mean().item(), 4, seed=0).value
     0.5
     """
-    return interval_of(
-        lambda rows: first(rows) - second(rows), num_rows, groups=groups, seed=seed, resamples=resamples, level=level
-    )
+
+    def judge(rows: Tensor) -> float:
+        return first(rows) - second(rows)
+
+    return interval_of(judge, num_rows, groups=groups, seed=seed, resamples=resamples, level=level, paired=True)
 
 
 def percentiles(values: Floats, *, level: float) -> tuple[float, float]:
@@ -147,18 +187,6 @@ def percentiles(values: Floats, *, level: float) -> tuple[float, float]:
     if len(values) == 0:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def mid_quantiles(values: Floats, places: tuple[float, float]) -> tuple[float, float]:
-    """Quantiles of B values, the k-th of them at k / (B + 1), equal ones at the mean of their places.
-
-    >>> mid_quantiles(np.array([1.0, 1.0, 2.0]), (0.375, 0.5625))
-    (1.0, 1.5)
-    """
-    distinct, count = np.unique(values, return_counts=True)
-    middle = (np.cumsum(count) - (count - 1) / 2) / (len(values) + 1)
-    low, high = np.interp(places, middle, distinct)
     return float(low), float(high)
 
 
@@ -188,24 +216,8 @@ class _Units:
         return torch.from_numpy(self.order[places])
 
 
-def _levels(level: float, *, num_units: int, bias: float, acceleration: float) -> tuple[float, float]:
-    z = _student((1 + level) / 2, num_units - 1) * math.sqrt(num_units / (num_units - 1)) if num_units > 1 else 0.0
-    low, high = (bias + side * z for side in (-1, 1))
-    places = [NormalDist().cdf(bias + one / max(1 - acceleration * one, 0.1)) for one in (low, high)]
-    return places[0], places[1]
-
-
-def _student(share: float, freedom: int) -> float:
-    """Quantile of Student's t by its expansion in 1 / freedom (Abramowitz & Stegun 26.7.5), within 1 % from 5 on."""
-    z = NormalDist().inv_cdf(share)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-    return z + first / freedom + second / freedom**2 + third / freedom**3
-
-
-def _acceleration(without: Floats) -> float:
-    """`sum d^3 / (6 (sum d^2)^1.5)`, d what the score loses by what each block adds; 0 where nothing changes it."""
-    lost = without.mean() - without if len(without) else without
-    square = float((lost**2).sum())
-    return float((lost**3).sum() / (6 * square**1.5)) if square > 1e-24 else 0.0
+def _alike(value: float, num_units: int, *, level: float) -> tuple[float, float]:
+    """Bounds of a difference of this size in all units: none seen was opposed, yet a share of units may be so."""
+    unseen = 1 - share_bounds(1.0, num_units, level=level)[0]
+    opposed = value - 2 * unseen * value
+    return min(value, opposed), max(value, opposed)

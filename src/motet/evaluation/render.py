@@ -74,6 +74,12 @@ def _footer(report: Mapping[str, Any]) -> str:
     linear = any(task.get("baselines") for task in report["tasks"].values())
     others = " The linear baseline and that of trees see simple features of the same inputs." if linear else ""
     return (
-        "<footer>Brackets hold the interval of a bootstrap over the scored rows. "
+        f"<footer>Brackets hold the {_level(report)}interval of a bootstrap over the scored rows, or over whole groups "
+        "of them; nothing stands there where one row or group is all there is. "
         f"The trivial baseline gives every row the same answer, the best one for the training labels.{others}</footer>"
     )
+
+
+def _level(report: Mapping[str, Any]) -> str:
+    level = (report.get("intervals") or {}).get("level")
+    return "" if level is None else f"{100 * level:g}% "

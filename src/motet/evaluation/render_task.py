@@ -103,6 +103,8 @@ def _beside(name: str, task: Mapping[str, Any]) -> str:
 def _gained(one: Mapping[str, Any] | None) -> str:
     if not one or not one.get("relative"):
         return measured(one)
+    if one.get("low") is None or one.get("high") is None:
+        return f"{100 * one['value']:.1f}%".replace("-", MINUS)
     low, high = (f"{100 * one[end]:.1f}%".replace("-", MINUS) for end in ("low", "high"))
     return f"{100 * one['value']:.1f}% <span class='range'>[{low}, {high}]</span>".replace("-", MINUS)
 

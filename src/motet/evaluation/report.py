@@ -33,14 +33,17 @@ def build_report(
     training: Mapping[str, Any],
     more: Mapping[str, Any] | None = None,
     of_inputs: Mapping[str, Mapping[str, Any]] | None = None,
+    intervals: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """The report as plain JSON values; `present_fraction` names every input, `training` is taken over as it is.
 
     `of_inputs` is what else was found out about each input, `more` what is about neither inputs nor tasks.
+    `intervals` is how all bounds were found: their `level` and the number of `resamples`.
     """
     report: dict[str, Any] = plain(
         {
             "rows_scored": rows_scored,
+            **({"intervals": dict(intervals)} if intervals else {}),
             "tasks": {name: _task(result) for name, result in tasks.items()},
             "inputs": {
                 name: {"present_fraction": fraction}

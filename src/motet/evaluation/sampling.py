@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from motet.evaluation.interval import Groups, Interval, Judge, difference
+from motet.evaluation.interval import Groups, Interval, Judge, difference, interval_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,20 @@ class Sampling:
         >>> one.value, one.low < 0.5 < one.high
         (0.5, True)
         """
-        return self.difference(judge, lambda rows: 0.0, num_rows)
+        return interval_of(
+            judge, num_rows, groups=self.groups, seed=self.seed, resamples=self.resamples, level=self.level
+        )
 
     def difference(self, first: Judge, second: Judge, num_rows: int) -> Interval:
         """How much more the first scores than the second, of the same draws."""
         return difference(
             first, second, num_rows, groups=self.groups, seed=self.seed, resamples=self.resamples, level=self.level
         )
+
+    def units(self, rows: np.ndarray) -> int:
+        """How many rows, or groups of rows, these rows are of.
+
+        >>> Sampling(seed=0, groups=np.array([4, 4, 7])).units(np.array([0, 1]))
+        1
+        """
+        return len(np.unique(rows if self.groups is None else self.groups[rows]))

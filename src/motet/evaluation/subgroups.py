@@ -30,7 +30,9 @@ def subgroups(
 ) -> dict[str, tuple[Subgroup, ...]]:
     """By column, of N labelled rows. Each draw of rows is divided into those of the value and the others.
 
-    The intervals are each by itself: of twenty values that do not differ about one seems to, at a level of 0.95.
+    A value that one group of rows alone has, or all groups but one, has no interval of its difference: how far that
+    group is from others of the kind is not known. The intervals are each by itself: of twenty values that do not
+    differ about one seems to, at a level of 0.95.
 
     >>> from motet.tasks import Binary
     >>> codec = Binary().fit(["no", "yes"])
@@ -54,6 +56,8 @@ def _subgroup(judge: Judge, values: Values, number: int, sampling: Sampling) -> 
     apart = sampling.difference(
         lambda rows: _of_some(judge, rows[place[rows]]), lambda rows: _of_some(judge, rows[~place[rows]]), len(inside)
     )
+    if min(sampling.units(own), sampling.units(np.flatnonzero(~inside))) < 2:
+        apart = Interval(apart.value, float("nan"), float("nan"))  # one group does not tell how groups differ
     return Subgroup(values.names[number], len(own), metric, apart)
 
 

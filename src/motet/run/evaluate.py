@@ -93,6 +93,7 @@ def evaluate_run(prepared: Prepared, network: Network, position: Position, *, pr
         of_inputs=worth.of_inputs,
         training=_facts(fitted, position) | {"parameters": sum(one.numel() for one in network.parameters())},
         more=relations_of(network, position),
+        intervals={"level": scored.spec.level, "resamples": scored.spec.resamples},
     )
     answered = answer_table(
         fitted.table,
@@ -128,7 +129,14 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
         raise DataError(f"{', '.join(table.by_table())}: no row has a label of any task, so there is nothing to score")
     present = {name: float(cells.float().mean()) for name, cells in found.present.items()}
     return Report(
-        build_report(rows_scored="test", tasks=results, present_fraction=present, contributions=None, training={}),
+        build_report(
+            rows_scored="test",
+            tasks=results,
+            present_fraction=present,
+            contributions=None,
+            training={},
+            intervals={"level": 0.95, "resamples": 200},
+        ),
         rows=f"the rows of {', '.join(table.by_table())}",
     )
 

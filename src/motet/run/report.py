@@ -56,7 +56,10 @@ class _Content(_Lax):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One metric: its value on the scored rows, its 95 % interval, and the trivial baseline's."""
+    """One metric: its value on the scored rows, its interval (of `Report.level`), and the trivial baseline's.
+
+    `low` and `high` are None where nothing tells them, such as of a single row.
+    """
 
     value: float | None
     low: float | None
@@ -91,6 +94,12 @@ class Report:
         except (ValueError, RecursionError):
             raise BundleError(f"{path}: damaged; restore it from a copy") from None
 
+    @property
+    def level(self) -> float | None:
+        """How often an interval is to hold its figure; None in a report that does not say."""
+        level: float | None = (self.content.get("intervals") or {}).get("level")
+        return level
+
     def __getitem__(self, task: str) -> dict[str, Figure]:
         tasks = self.content["tasks"]
         if task not in tasks:
@@ -109,13 +118,16 @@ class Report:
         """A small table: each task's primary metric with its interval, beside the baselines there are."""
         entries = self.content["tasks"].values()
         others = list(dict.fromkeys(name for entry in entries for name in entry.get("baselines") or {}))
-        header = ("task", "metric", "value", "95 % interval", "constant", *others, "rows")
+        header = ("task", "metric", "value", self._interval(), "constant", *others, "rows")
         lines = [header, *(self._line(task, others) for task in self.content["tasks"])]
         widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
         table = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         ]
         return "\n".join([f"scored on {self.rows or 'the ' + self.content['rows_scored'] + ' rows'}", *table])
+
+    def _interval(self) -> str:
+        return "interval" if self.level is None else f"{100 * self.level:g} % interval"
 
     def _line(self, task: str, others: Sequence[str]) -> tuple[str, ...]:
         entry = self.content["tasks"][task]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -17,9 +16,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class TaskScores:
-    """The primary metric of one task: `values [C, S]`, on B draws of rows `draws [C, S, B]`; NaN where there is no run.
+    """The primary metric of one task: `values [C, S]`, on the B lists of `resampling.rows()` `draws [C, S, B]`.
 
-    `rows` are labelled for the task. `trivial` is what a constant answer scores, `best` what a perfect one does.
+    NaN where there is no run. `rows` are labelled for the task. `trivial` is what a constant answer scores, `best` what
+    a perfect one does.
     """
 
     task: str
@@ -31,6 +31,8 @@ class TaskScores:
     rows: int
     values: Floats
     draws: Floats
+    resampling: Resampling
+    """Of the labelled rows."""
 
     @property
     def signed(self) -> "tuple[Floats, Floats]":
@@ -50,14 +52,29 @@ class TaskScores:
         return tuple(np.maximum(-1.0, (one - self.trivial) / room) for one in (self.values, self.draws))  # type: ignore[return-value]
 
 
-def drawn_rows(num_rows: int, groups: Tensor | None, *, seed: int, resamples: int) -> list[Tensor]:
-    """Draws of the scored rows with replacement; where these are in groups, of whole groups."""
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Draws of the N scored rows with replacement, then N without each of some blocks, for all tasks and runs alike."""
+
+    groups: Tensor | None
+    seed: int
+    resamples: int
+    rows: Sequence[Tensor]
+
+    def among(self, labelled: Tensor) -> Resampling:
+        """What gives the bounds of scores of the labelled rows (`[N]`) of these."""
+        groups = None if self.groups is None else self.groups[labelled].numpy()
+        return Resampling(int(labelled.sum()), groups, self.seed, self.resamples)
+
+
+def drawn_rows(num_rows: int, groups: Tensor | None, *, seed: int, resamples: int) -> Drawn:
+    """Draws of the scored rows; where these are in groups, of whole groups."""
     drawn = Resampling(num_rows, None if groups is None else groups.numpy(), seed, resamples)
-    return list(islice(drawn.rows(), resamples))
+    return Drawn(groups, seed, resamples, list(drawn.rows()))
 
 
 def task_scores(
-    read: Read, task: str, *, candidates: Sequence[str], seeds: Sequence[int], drawn: Sequence[Tensor]
+    read: Read, task: str, *, candidates: Sequence[str], seeds: Sequence[int], drawn: Drawn
 ) -> TaskScores | None:
     """The scores of one task; None where fewer than two candidates answer it. What does not match is declined."""
     answering = read.answering(task)
@@ -66,10 +83,10 @@ def task_scores(
     first = next(iter(next(iter(answering.values())).values()))
     labelled = first.outputs.tasks[task].labelled
     place = labelled.long().cumsum(0) - 1
-    indices = [place[rows[labelled[rows]]] for rows in drawn]
+    indices = [place[rows[labelled[rows]]] for rows in drawn.rows]
     every = torch.arange(int(labelled.sum()))
     values = np.full((len(candidates), len(seeds)), np.nan)
-    draws = np.full((len(candidates), len(seeds), len(drawn)), np.nan)
+    draws = np.full((len(candidates), len(seeds), len(drawn.rows)), np.nan)
     for name, runs in answering.items():
         for seed, run in runs.items():
             if (reason := task_differs(first, run, task)) is not None:
@@ -89,6 +106,7 @@ def task_scores(
         len(every),
         values,
         draws,
+        drawn.among(labelled),
     )
 
 
@@ -109,3 +127,8 @@ def mean_gains(tasks: Mapping[str, TaskScores]) -> tuple[list[str], Floats, Floa
         return [], np.full_like(some.values, np.nan), np.full_like(some.draws, np.nan)
     values, draws = (np.mean([gains[place] for gains in counting.values()], axis=0) for place in (0, 1))
     return list(counting), values, draws
+
+
+def fewest_units(tasks: Mapping[str, TaskScores], counting: Sequence[str]) -> Resampling:
+    """What bounds a mean over the counting tasks: that of the task with the fewest rows, or groups of them."""
+    return min((tasks[name].resampling for name in counting or tasks), key=lambda one: one.num_units)

@@ -58,6 +58,8 @@ def _decimals(value: float, digits: int) -> str:
 def _advice(found: Mapping[str, Any]) -> str:
     if found["candidate"] is not None:
         return f"{found['candidate']} is recommended: {found['reason']}"
+    if found.get("model") is not None:
+        return f"{found['model']} is the best of these models, which recommends no variant yet: {found['reason']}"
     return f"No recommendation: {found['reason']}"
 
 
