@@ -1,6 +1,7 @@
 """Variants of encoded inputs: what is asked together is answered as it is alone."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -66,12 +67,49 @@ def test_rows_are_recombined_without_encoding_them_again() -> None:
     net, given = network(), cells(NUM_ROWS)
     draw = torch.Generator().manual_seed(0)
     chosen = {name: torch.randint(NUM_ROWS, (20,), generator=draw) for name in NAMES}
-    with recombining(net.train(), batch(given), ["price"]) as answer:
+    with recombining(net.train(), [batch(given)], ["price"]) as answer:
         found = answer(chosen)
     assert net.training
     assert set(found) == {"price"}
     expected = outputs(net, rows_of(given, chosen))["price"]
     torch.testing.assert_close(found["price"], expected, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("rows", "numbers"), [(1, 2**20), (6, 2**20), (2048, 150), (2048, 1)])
+def test_rows_are_recombined_a_few_at_a_time(rows: int, numbers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, given = network(), cells(NUM_ROWS)
+    several = []
+    for part in torch.arange(NUM_ROWS).chunk(3):
+        own = rows_of(given, dict.fromkeys(NAMES, part))
+        longest = int(own["review"].values["mask"].sum(dim=1).max())
+        own["review"] = Cells(
+            {key: one[:, :longest] for key, one in own["review"].values.items()}, own["review"].present
+        )
+        several.append(Batch(own, {}, part))
+    encoded, decided = [], []
+    encode, decide = net.encode, net.decide
+
+    def seen_encode(inputs: Mapping[str, Cells]) -> Mapping[str, Tokens]:
+        encoded.append(len(inputs["age"].present))
+        return encode(inputs)
+
+    def seen_decide(tokens: Mapping[str, Tokens], **others: Any) -> Mapping[str, Any]:
+        decided.append((len(tokens["age"].present), sum(one.values.numel() for one in tokens.values())))
+        return decide(tokens, **others)
+
+    monkeypatch.setattr(net, "encode", seen_encode)
+    monkeypatch.setattr(net, "decide", seen_decide)
+    monkeypatch.setattr(variants, "MOST_ROWS", rows)
+    monkeypatch.setattr(variants, "MOST_VALUES", numbers)
+    chosen = {name: torch.randint(NUM_ROWS, (20,), generator=torch.Generator().manual_seed(1)) for name in NAMES}
+    with recombining(net, several, ["price", "sold"]) as answer:
+        found = answer(chosen)
+    assert encoded == [3, 3, 3]
+    assert sum(num_rows for num_rows, _ in decided) == 20
+    assert all(num_rows <= rows and (num_rows == 1 or size <= numbers) for num_rows, size in decided)
+    monkeypatch.undo()
+    for task, output in outputs(net, rows_of(given, chosen)).items():
+        torch.testing.assert_close(found[task], output, atol=1e-6, rtol=1e-6)
 
 
 def test_words_and_maps_are_stacked_too() -> None:

@@ -136,7 +136,12 @@ def _input(place: int, tasks: tuple[str, ...]) -> dict[str, Any]:
         "alone": {task: bounds(0.6 - 0.1 * place) for task in tasks},
         "permuted": each(0.8 if place < 3 else 0.0),
         "robustness": {
-            task: {"noise": curve, "absence": gone, "relative": 0.8 + place / 20, "effective": 0.02 * place - 0.01}
+            task: {
+                "noise": curve,
+                "absence": gone,
+                "relative": bounds(0.8 + place / 20),
+                "effective": bounds(0.02 * place - 0.01),
+            }
             for task in tasks
         },
     }

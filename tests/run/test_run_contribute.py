@@ -2,6 +2,9 @@
 for itself, and the two together.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,9 @@ import numpy as np
 import pytest
 
 import motet
+from motet.model import recombining
+from motet.run import contribute, evaluate
+from motet.run.scored import Scored
 
 Report = dict[str, Any]
 LOOK = {"contribution_rows": 200, "robustness_rows": 100, "synergy_rows": 100}
@@ -113,10 +119,10 @@ def test_curves_fall_with_the_input_that_counts_and_with_no_other(report: Report
         assert values[-1] < values[2] < values[0]
         assert [one["value"] for one in idle[curve]] == pytest.approx([values[0]] * 5, abs=0.06)
     assert counts["absence"][-1]["value"] < 0.7
-    assert idle["relative"] == pytest.approx(1, abs=0.03)
-    assert idle["effective"] == pytest.approx(0, abs=0.03)
-    assert counts["relative"] < 0.96
-    assert counts["effective"] > 0  # a noisy number still tells more than none
+    assert idle["relative"]["value"] == pytest.approx(1, abs=0.03)
+    assert idle["effective"]["value"] == pytest.approx(0, abs=0.03)
+    assert counts["relative"]["value"] < 0.96
+    assert counts["effective"]["low"] > 0  # a noisy number still tells more than none
 
 
 def test_a_short_training_pays_for_contributions_alone(tmp_path: Path) -> None:
@@ -141,3 +147,29 @@ def test_eight_inputs_and_groups(tmp_path: Path) -> None:
     total = sum(one["contribution"]["alone"]["value"] for one in report["inputs"].values())
     assert total == pytest.approx(by_inputs[tuple("abcdefgh")] - by_inputs[()])
     assert report["tasks"]["alone"]["synergy"]["rows"] == 100
+
+
+def test_each_row_that_is_fused_again_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundredths of the work of training, three for each row, pay for the rows of synergy."""
+    trained_on, fused = 110_000, list[int]()
+
+    @contextmanager
+    def counting(*given: Any) -> Iterator[Any]:
+        with recombining(*given) as answer:
+
+            def counted(chosen: Any) -> Any:
+                fused.append(len(chosen["a"]))
+                return answer(chosen)
+
+            yield counted
+
+    def of_a_long_training(scored: Scored) -> Any:
+        return contribute.contribute(replace(scored, position=replace(scored.position, rows_seen=trained_on)))
+
+    monkeypatch.setattr(contribute, "recombining", counting)
+    monkeypatch.setattr(evaluate, "contribute", of_a_long_training)
+    report = trained(tmp_path)
+    rows = report["tasks"]["alone"]["synergy"]["rows"]
+    assert rows >= contribute.LEAST_ROWS
+    assert sum(fused) - rows <= contribute.SHARE["synergy"] * 3 * trained_on
+    assert sum(fused) == rows * (1 + 2 * rows)  # each row, and with every other as a donor of each input

@@ -1,6 +1,8 @@
 """What the report of a run says of whether its answers can be trusted."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pandas as pd
 import pytest
 
 import motet
+from motet.artifact import read_bundle, write_bundle
 from motet.core.errors import SpecError
 
 NUM_ROWS = 900
@@ -161,3 +164,86 @@ def test_a_column_that_is_not_there_is_refused_before_training(run: tuple[Path, 
     document["data"] = {"train": str(run[0] / "table.csv"), "split": "part"}
     with pytest.raises(SpecError, match=r"evaluation\.subgroups: the table has no column 'ower'.*owner"):
         motet.fit(document, out=run[0] / "refused")
+
+
+def small(folder: Path, **data: Any) -> Path:
+    """A run whose rows come in groups of five that are right or wrong together."""
+    chance = np.random.default_rng(2)
+    size = np.repeat(chance.normal(size=60), 5)
+    frame = pd.DataFrame(
+        {
+            "size": size,
+            "owner": np.repeat([f"owner {number}" for number in range(60)], 5),
+            "sold": np.where(size + np.repeat(chance.normal(size=60), 5) > 0, "yes", "no"),
+        }
+    )
+    document = {
+        "data": {"train": frame.to_dict("records"), "test": 0.4, **data},
+        "inputs": {"size": "number"},
+        "tasks": {"sold": "binary"},
+        "evaluation": {"resamples": 60, "level": 0.8, "contribution_rows": 0, "baselines": []},
+        "fusion": {"kind": "concat", "width": 8},
+        "training": {"epochs": 1, "workers": 0, "seed": 3},
+    }
+    motet.fit(document, out=folder / "run")
+    frame.to_csv(folder / "table.csv", index=False)
+    return folder
+
+
+def said_before(folder: Path) -> None:
+    """The bundle as it was when it told neither how intervals were found nor what anything was fitted on."""
+    bundle = read_bundle(folder / "run" / "bundle")
+    facts = {name: one for name, one in bundle.facts.items() if name not in ("intervals", "fitted_on")}
+    shutil.rmtree(folder / "run" / "bundle")
+    write_bundle(folder / "run" / "bundle", replace(bundle, facts=facts))
+
+
+def test_another_table_has_the_intervals_of_the_run(tmp_path: Path) -> None:
+    folder = small(tmp_path, valid=0.2, group="owner")
+    frame = pd.read_csv(folder / "table.csv")
+    predicted = pd.read_csv(folder / "run" / "predictions" / "test.csv")
+    test = frame.iloc[predicted["row"] - 1]
+    before = json.loads((folder / "run" / "report.json").read_text())["tasks"]["sold"]
+    found = motet.evaluate(folder / "run", test).content["tasks"]["sold"]
+    for name, one in before["metrics"].items():
+        assert found["metrics"][name] == pytest.approx(one, abs=1e-4), name
+    assert found["abstention"] == [pytest.approx(one, abs=1e-4) for one in before["abstention"]]
+
+    def width(entry: dict[str, Any]) -> float:
+        return entry["metrics"]["accuracy"]["high"] - entry["metrics"]["accuracy"]["low"]
+
+    alone = motet.evaluate(folder / "run", test.drop(columns="owner")).content["tasks"]["sold"]
+    assert width(alone) < 0.8 * width(found)  # rows of unknown groups count as many
+    said_before(folder)
+    assert width(motet.evaluate(folder / "run", test).content["tasks"]["sold"]) > width(alone)  # 95 % in place of 80
+
+
+def test_nothing_is_said_to_be_fitted_on_rows_that_nobody_knows(tmp_path: Path) -> None:
+    folder = small(tmp_path, valid=0.2)
+    frame = pd.read_csv(folder / "table.csv")
+    known = motet.evaluate(folder / "run", frame).content["tasks"]["sold"]["calibration"]
+    assert (known["fitted_on"], known["same_rows"]) == ("valid", None)
+    assert known["temperature"] is not None
+    said_before(folder)
+    unknown = motet.evaluate(folder / "run", frame).content["tasks"]["sold"]["calibration"]
+    assert (unknown["fitted_on"], unknown["same_rows"], unknown["temperature"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_run_whose_validation_rows_teach_nothing_says_so(tmp_path: Path, valid: bool) -> None:
+    """None of them has the task's label, or there are none."""
+    rows = [{"size": float(n % 7), "sold": "yes" if n % 7 > 3 else "no", "worth": n % 7} for n in range(80)]
+    unlabelled = [{**row, "sold": None} for row in rows[:20]]
+    document = {
+        "data": {"train": rows[:40], "valid": unlabelled if valid else None, "test": rows[40:]},
+        "inputs": {"size": "number"},
+        "tasks": {"sold": "binary", "worth": "regression"},
+        "training": {"epochs": 1, "workers": 0},
+        "evaluation": {"resamples": 20, "contribution_rows": 0, "baselines": []},
+    }
+    motet.fit(document, out=tmp_path / "run")
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    again = motet.evaluate(tmp_path / "run", rows[40:]).content
+    for one in (report["tasks"]["sold"]["calibration"], again["tasks"]["sold"]["calibration"]):
+        assert (one["fitted_on"], one["same_rows"], one["temperature"]) == (None, None, None)
+    assert ("coverage" in report["tasks"]["worth"]) == valid

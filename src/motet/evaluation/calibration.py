@@ -18,8 +18,8 @@ class Calibration:
     """Expected calibration errors (lower is better) and the bins behind them, with the fitted temperature and without.
 
     `fitted_on` is the part of the table whose rows gave the temperature, `same_rows` whether these are the scored rows:
-    then the error after is lower than new rows will find it. Both, and the temperature, are None where nothing was
-    fitted.
+    then the error after is lower than new rows will find it; None where that is not known. Both, and the temperature,
+    are None where nothing was fitted, or nobody knows on what.
     """
 
     before: float
@@ -32,7 +32,7 @@ class Calibration:
 
 
 def calibration(
-    codec: Codec, output: Tensor, target: Tensor, *, fitted_on: str | None, same_rows: bool
+    codec: Codec, output: Tensor, target: Tensor, *, fitted_on: str | None, same_rows: bool | None
 ) -> Calibration | None:
     """Of N labelled rows; None for kinds without probabilities.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from motet.core.seed import generator
@@ -48,6 +48,11 @@ class TaskRows:
     def labelled_groups(self) -> Groups:
         """The groups of the labelled rows."""
         return None if self.groups is None else self.groups[self.labelled.numpy()]
+
+    def some(self, chosen: Int64[np.ndarray, "k"]) -> "TaskRows":
+        """These of the N rows."""
+        groups = None if self.groups is None else self.groups[chosen]
+        return TaskRows(self.codec, self.metric, self.target[chosen], self.labelled[chosen], groups)
 
     def judge(self, output: Tensor) -> Judge:
         """What these outputs of all N rows score, as a function of numbers of labelled rows."""
@@ -92,7 +97,7 @@ def contributions(
     values: list[dict[str, float]] = [{} for _ in plan.subsets]
     for task, rows in tasks.items():
         resampling = Resampling(int(rows.labelled.sum()), rows.labelled_groups, seed, resamples)
-        table = _scores(rows, [output[task] for output in outputs], resampling)
+        table = scores_of(rows, [output[task] for output in outputs], resampling)
         for index, value in enumerate(table[0]):
             values[index][task] = float(value)
         for place, name in enumerate(plan.inputs):
@@ -103,8 +108,8 @@ def contributions(
     return Contributions(plan.method, by_input, alone, list(zip(plan.subsets, values, strict=True)), num_rows)
 
 
-def _scores(rows: TaskRows, outputs: Sequence[Tensor], resampling: Resampling) -> Float[np.ndarray, "R S"]:
-    """The metric of each subset (columns): of all labelled rows first, then of the rows of each draw."""
+def scores_of(rows: TaskRows, outputs: Sequence[Tensor], resampling: Resampling) -> Float[np.ndarray, "R S"]:
+    """The metric of each of these outputs (columns): of all labelled rows first, then of the rows of each draw."""
     judges = [rows.judge(output) for output in outputs]
     table = [[rows.value(output) for output in outputs]]
     table += [[judge(drawn) for judge in judges] for drawn in resampling.rows()]

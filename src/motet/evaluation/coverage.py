@@ -17,17 +17,20 @@ from motet.tasks.classes import ClassCodec
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """`size` is the mean number of labels of a set, or the mean width of an interval in the user's units (NaN of
-    several numbers, which have no unit in common); `same_rows`: the scored rows are those the bound was fitted on.
+    several numbers, which have no unit in common); `same_rows`: the scored rows are those the bound was fitted on,
+    None where that is not known.
     """
 
     stated: float
     found: Interval
     size: float
     kind: Literal["set", "interval"]
-    same_rows: bool
+    same_rows: bool | None
 
 
-def coverage(codec: Codec, output: Tensor, target: Tensor, *, sampling: Sampling, same_rows: bool) -> Coverage | None:
+def coverage(
+    codec: Codec, output: Tensor, target: Tensor, *, sampling: Sampling, same_rows: bool | None
+) -> Coverage | None:
     """Of N labelled rows; None where neither sets nor intervals are answered. A label never trained on is not covered.
 
     Of several numbers the share of all numbers that lie in their own interval counts.

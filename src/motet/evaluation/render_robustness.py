@@ -6,7 +6,7 @@ from typing import Any
 
 from motet.evaluation.figure import figure, metric_name
 from motet.evaluation.series_chart import series_chart
-from motet.evaluation.table import table, words
+from motet.evaluation.table import measured, table, value_of, words
 
 WAYS = (
     ("noise", "level", "noise", "strength of the noise"),
@@ -47,7 +47,7 @@ def _chart(report: Mapping[str, Any], task: str, metric: str, way: str, at: str,
 
 def _figures(report: Mapping[str, Any]) -> str:
     rows = [
-        [words(name), words(task), figure(found.get("relative")), figure(found.get("effective"))]
+        [words(name), words(task), _bounded(found.get("relative")), _effective(found.get("effective"))]
         for name, one in report["inputs"].items()
         for task in report["tasks"]
         if _has_figures(found := _found(one, task))
@@ -57,11 +57,23 @@ def _figures(report: Mapping[str, Any]) -> str:
     headings = [("input", ""), ("task", ""), ("relative", "number"), ("effective", "number")]
     return (
         "<p class='hint'>Relative robustness is the share of the score that is kept, over all levels of noise; "
-        "effective robustness that share less the one kept when the input is absent as often: below zero the model "
-        "would do better to leave a noisy input out (after MultiBench, Liang et al., NeurIPS 2021).</p>"
+        "effective robustness that share less the one kept when the input is absent as often: above zero, a noisy "
+        "input still tells more than none (after MultiBench, Liang et al., NeurIPS 2021).</p>"
         f"{table(headings, rows, label='Robustness of the tasks to each input')}"
     )
 
 
+def _bounded(one: Any) -> str:
+    """A figure with its interval; without it in reports of a time that had none."""
+    return measured(one) if isinstance(one, Mapping) else figure(one)
+
+
+def _effective(one: Any) -> str:
+    """Advice stands where the interval leaves no doubt."""
+    known = isinstance(one, Mapping) and one.get("high") is not None
+    worse = known and one["value"] is not None and one["high"] < 0
+    return _bounded(one) + (" <span class='bad-text'>better left out than noisy</span>" if worse else "")
+
+
 def _has_figures(found: Mapping[str, Any]) -> bool:
-    return found.get("relative") is not None or found.get("effective") is not None
+    return any(value_of(found.get(name)) is not None for name in ("relative", "effective"))

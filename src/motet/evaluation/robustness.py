@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from motet.core.seed import generator
-from motet.evaluation.contribution import TaskRows
-from motet.evaluation.interval import interval_of
+from motet.evaluation.contribution import TaskRows, scores_of
+from motet.evaluation.interval import Floats, Interval, Resampling
 
 LEVELS = (0.25, 0.5, 0.75, 1.0)
 
@@ -49,12 +49,15 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Robustness:
-    """Both curves from 0 on, and their areas as one number each; NaN where the score of clean rows is not positive."""
+    """Both curves from 0 on, and their areas as one figure each; NaN where the score of clean rows is not positive.
+
+    One draw of rows serves all of them, so that the two areas are compared on the same rows.
+    """
 
     noise: tuple[Noisy, ...]
     absence: tuple[Missing, ...]
-    relative: float
-    effective: float
+    relative: Interval
+    effective: Interval
 
 
 def robustness_of(
@@ -75,21 +78,24 @@ def robustness_of(
     """
     levels = sorted(noisy)
     draw = torch.from_numpy(generator(seed, "absence", name).random(len(clean)))
-    hidden = {rate: _mixed(clean, absent, draw < rate) for rate in levels}
-    num_rows, groups = int(rows.labelled.sum()), rows.labelled_groups
+    outputs = [clean, *(noisy[one] for one in levels), *(_mixed(clean, absent, draw < one) for one in levels)]
+    resampling = Resampling(int(rows.labelled.sum()), rows.labelled_groups, seed, resamples)
+    table = scores_of(rows, outputs, resampling)
+    first, noise, absence = table[:, :1], table[:, 1 : len(levels) + 1], table[:, len(levels) + 1 :]
+    higher, at = rows.sign > 0, [0.0, *levels]
+    kept = np.array([area(at, line, higher_is_better=higher) for line in np.hstack([first, noise]).tolist()])
+    without = np.array([area(at, line, higher_is_better=higher) for line in np.hstack([first, absence]).tolist()])
 
-    def scored(output: Tensor) -> tuple[float, float, float]:
-        judge, value = rows.judge(output), rows.value(output)
-        found = interval_of(judge, num_rows, groups=groups, seed=seed, resamples=resamples, level=level, value=value)
-        return found.value, found.low, found.high
+    def bounded(line: Floats, *, paired: bool = False) -> tuple[float, float, float]:
+        return float(line[0]), *resampling.bounds(float(line[0]), line[1:], level=level, paired=paired)
 
-    start = scored(clean)
-    noise = (Noisy(0.0, *start), *(Noisy(one, *scored(noisy[one])) for one in levels))
-    absence = (Missing(0.0, *start), *(Missing(one, *scored(hidden[one])) for one in levels))
-    higher = rows.sign > 0
-    kept = area([0.0, *levels], [one.value for one in noise], higher_is_better=higher)
-    without = area([0.0, *levels], [one.value for one in absence], higher_is_better=higher)
-    return Robustness(noise, absence, kept, kept - without)
+    start = bounded(first[:, 0])
+    return Robustness(
+        (Noisy(0.0, *start), *(Noisy(one, *bounded(noise[:, place])) for place, one in enumerate(levels))),
+        (Missing(0.0, *start), *(Missing(one, *bounded(absence[:, place])) for place, one in enumerate(levels))),
+        Interval(*bounded(kept)),
+        Interval(*bounded(kept - without, paired=True)),
+    )
 
 
 def area(levels: Sequence[float], scores: Sequence[float], *, higher_is_better: bool) -> float:

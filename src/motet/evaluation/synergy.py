@@ -55,7 +55,7 @@ def additive_projection(
 ) -> dict[str, Tensor]:
     """`{task: f' [N, ...]}` of N rows; `answer` says what the model makes of inputs that are taken from these rows.
 
-    It is asked about `M N D` combinations, about `size` at a time.
+    It is asked about `M N D` combinations, about `size` at a time; how many it computes at once is its own affair.
     """
     donors = donors_of(inputs, num_rows=num_rows, num_donors=num_donors, seed=seed)
     by_input = {name: _mean_over_donors(answer, name, donors, num_rows, size) for name in donors}

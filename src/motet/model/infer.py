@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from motet.core.flow import Batch, Tokens
 from motet.model.network import Decision, Network
-from motet.model.variant import Variant, stacked, together
+from motet.model.variant import Variant, rows_together, stacked, together
 from motet.tasks.base import Codec
 from motet.tasks.part import SizedCodec
 
@@ -78,19 +78,28 @@ def collect(
 
 
 @contextmanager
-def recombining(network: Network, batch: Batch, tasks: Sequence[str]) -> Iterator[Recombine]:
-    """The rows of the batch, encoded once: what the network says of rows whose inputs are taken from any of these."""
+def recombining(network: Network, batches: Iterable[Batch], tasks: Sequence[str]) -> Iterator[Recombine]:
+    """The rows of the batches, encoded once: what the network says of rows whose inputs are taken from any of these.
+
+    As many go through the network at once as are within the bounds of `collect`. `tasks` are such as say something of a
+    row; those that read parts of inputs, or write, are not asked, and what only they read is not kept.
+    """
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
     try:
         with torch.inference_mode():
-            tokens = network.encode(batch.to(device).inputs)
+            whole = bool(network.parts.tasks)
+            tokens = stacked([_kept(network.encode(batch.to(device).inputs), whole) for batch in batches])
+            size = rows_together(tokens)
 
             def answer(chosen: Mapping[str, Tensor]) -> dict[str, Tensor]:
-                taken = {name: one.rows(chosen[name].to(device)) for name, one in tokens.items()}
-                said = network.decide(taken)
-                return {task: _said(said[task])[""] for task in tasks}
+                several = zip(
+                    *(torch.chunk(chosen[name].to(device), -(-len(chosen[name]) // size)) for name in tokens),
+                    strict=True,
+                )
+                said = [_of_rows(network, tokens, dict(zip(tokens, rows, strict=True)), tasks) for rows in several]
+                return {task: torch.cat([one[task] for one in said]) for task in tasks}
 
             yield answer
     finally:
@@ -145,6 +154,19 @@ def _asked(
         yield index, {name: hidden[name] if name in names else one for name, one in tokens.items()}
     for index, variant in enumerate(variants, start=len(absent)):
         yield index, variant(tokens, rows)
+
+
+def _kept(tokens: Mapping[str, Tokens], whole: bool) -> Mapping[str, Tokens]:
+    """Without words and maps, which no fusion reads, unless `whole`."""
+    return tokens if whole else {name: replace(one, word=None, maps=()) for name, one in tokens.items()}
+
+
+def _of_rows(
+    network: Network, tokens: Mapping[str, Tokens], chosen: Mapping[str, Tensor], tasks: Sequence[str]
+) -> dict[str, Tensor]:
+    """What is said of rows whose inputs are these."""
+    said = network.decide({name: one.rows(chosen[name]) for name, one in tokens.items()}, targets={})
+    return {task: _said(said[task])[""] for task in tasks}
 
 
 def _batched(asked: Iterator[Asked], size: int) -> Iterator[list[Asked]]:

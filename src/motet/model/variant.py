@@ -35,9 +35,14 @@ def exchanged(name: str) -> Variant:
 
 def together(tokens: TokensByInput, num_variants: int) -> int:
     """How many variants of these tokens go through the model at once: bounded in rows and in numbers."""
-    num_rows = max(1, len(next(iter(tokens.values())).present))
-    num_values = max(1, sum(_size(one) for one in tokens.values()))
+    num_rows, num_values = _amounts(tokens)
     return max(1, min(num_variants, MOST_ROWS // num_rows, MOST_VALUES // num_values))
+
+
+def rows_together(tokens: TokensByInput) -> int:
+    """How many rows such as these go through the model at once, within the same bounds."""
+    num_rows, num_values = _amounts(tokens)
+    return max(1, min(MOST_ROWS, MOST_VALUES * num_rows // num_values))
 
 
 def stacked(several: Sequence[TokensByInput]) -> TokensByInput:
@@ -52,6 +57,12 @@ def stacked(several: Sequence[TokensByInput]) -> TokensByInput:
     if len(several) == 1:
         return several[0]
     return {name: _one_after_the_other([one[name] for one in several]) for name in several[0]}
+
+
+def _amounts(tokens: TokensByInput) -> tuple[int, int]:
+    """Rows and numbers of all inputs together."""
+    num_rows = len(next(iter(tokens.values())).present)
+    return max(1, num_rows), max(1, sum(_size(one) for one in tokens.values()))
 
 
 def _size(tokens: Tokens) -> int:

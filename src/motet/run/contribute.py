@@ -1,8 +1,9 @@
 """What each input of a run is worth: contributions, alone, exchanged between rows, combined, made worse.
 
 How much is looked into is counted in rows, not in seconds, so that the same run gives the same report: within `SHARE`
-of the work of training, where a row that is trained on counts three times one that is answered, and one that is fused
-and answered again, from tokens that are there, half of it.
+of the work of training, where a row that is trained on counts three times one that is answered. One that is fused and
+answered again, from tokens that are there, counts as one that is answered: at most it is that, and it is nearly that
+where fusion looks at every token.
 """
 
 from collections.abc import Mapping
@@ -11,10 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
 from torch import Tensor
 
-from motet.core.seed import generator
 from motet.evaluation import Contributions, Interval, TaskRows, contributions, difference, plan_of
 from motet.evaluation.robustness import LEVELS, robustness_of
 from motet.evaluation.shapley import Plan
@@ -22,6 +21,7 @@ from motet.evaluation.synergy import additive_projection, synergy_of
 from motet.model import Collected, collect, exchanged, recombining
 from motet.run.distort import distorting
 from motet.run.judge import batches_of
+from motet.run.sample import Sample, sample_of, units_of
 from motet.run.scored import Scored
 
 CONTRIBUTION_ROWS, LEAST_CONTRIBUTION_ROWS = 1000, 200
@@ -47,14 +47,14 @@ def contribute(scored: Scored) -> Worth:
     """All of it on a sample of the scored rows; nothing where the experiment wants nothing."""
     names = sorted(scored.fitted.inputs)
     plan = plan_of(names, seed=scored.seed)
-    places = _sample(scored, len(plan.subsets) + len(names))
-    if not len(places):
+    sample = _sample(scored, len(plan.subsets) + len(names))
+    if not len(sample.places):
         return Worth(None, {}, {})
-    rows = scored.rows[places]
+    rows = scored.rows[sample.places]
     absent = [[name for name in names if name not in subset] for subset in plan.subsets]
     network, batches = scored.network, batches_of(scored.prepared.dataset, rows)
     found = collect(network, batches, absent=absent, variants=[exchanged(name) for name in names])
-    tasks = {task: _task_rows(scored, found[0], task, places) for task in scored.fitted.tasks}
+    tasks = {task: _task_rows(scored, found[0], task, sample.places) for task in scored.fitted.tasks}
     by_subset = dict(zip(plan.subsets, found, strict=False))
     settings: dict[str, Any] = {"seed": scored.seed, "resamples": scored.spec.resamples, "level": scored.spec.level}
     shared = contributions(lambda one: by_subset[one].outputs, inputs=names, tasks=tasks, **settings)
@@ -64,18 +64,16 @@ def contribute(scored: Scored) -> Worth:
         of_inputs[name]["permuted"] = {
             task: _lost(held, whole.outputs[task], one.outputs[task], settings) for task, held in tasks.items()
         }
-    for name, curves in _robustness(scored, plan, by_subset, tasks, rows, settings).items():
+    for name, curves in _robustness(scored, plan, by_subset, tasks, sample, settings).items():
         of_inputs[name]["robustness"] = curves
-    return Worth(shared, of_inputs, _synergies(scored, places, settings))
+    return Worth(shared, of_inputs, _synergies(scored, tasks, sample, settings))
 
 
-def _sample(scored: Scored, num_variants: int) -> Int64[np.ndarray, "n"]:
-    """Places among the scored rows, evenly spread, in an order of chance."""
-    affordable = int(_budget(scored, "contribution") / (1 + 0.5 * num_variants))
+def _sample(scored: Scored, num_variants: int) -> Sample:
+    """Evenly spread over the scored rows, in an order of chance."""
+    affordable = int(_budget(scored, "contribution") / (1 + num_variants))
     paid = max(LEAST_CONTRIBUTION_ROWS, min(CONTRIBUTION_ROWS, affordable))
-    count = min(len(scored.rows), _asked(scored.spec.contribution_rows, paid))
-    places = np.unique(np.linspace(0, len(scored.rows) - 1, count).astype(np.int64))
-    return generator(scored.seed, "contribution rows").permutation(places)
+    return sample_of(units_of(scored), _asked(scored.spec.contribution_rows, paid), seed=scored.seed)
 
 
 def _budget(scored: Scored, what: str) -> float:
@@ -104,23 +102,24 @@ def _robustness(
     plan: Plan,
     by_subset: Mapping[tuple[str, ...], Collected],
     tasks: Mapping[str, TaskRows],
-    rows: np.ndarray,
+    sample: Sample,
     settings: Mapping[str, Any],
 ) -> dict[str, ByTask]:
     """Noise is encoded anew; what is said without an input is known by now, or asked for where it is not."""
     affordable = int(_budget(scored, "robustness") / (len(LEVELS) * len(plan.inputs)))
     paid = min(ROBUSTNESS_ROWS, affordable) if affordable >= LEAST_ROWS else 0
-    count = min(len(rows), _asked(scored.spec.robustness_rows, paid))
+    chosen = sample.first(_asked(scored.spec.robustness_rows, paid))
+    rows = scored.rows[sample.places[chosen]]
     curves: dict[str, ByTask] = {}
     clean = by_subset[plan.inputs]
-    for name in plan.inputs if count else ():
-        variants = [distorting(scored.prepared, scored.network, name, level, rows[:count]) for level in LEVELS]
-        batches = batches_of(scored.prepared.dataset, rows[:count])
+    for name in plan.inputs if len(rows) else ():
+        variants = [distorting(scored.prepared, scored.network, name, level, rows) for level in LEVELS]
+        batches = batches_of(scored.prepared.dataset, rows)
         without, *noisy = collect(scored.network, batches, absent=[[name]], variants=variants)
         curves[name] = {
             task: robustness_of(
-                _first(held, count),
-                clean=clean.outputs[task][:count],
+                held.some(chosen),
+                clean=clean.outputs[task][chosen],
                 absent=without.outputs[task],
                 noisy={level: one.outputs[task] for level, one in zip(LEVELS, noisy, strict=True)},
                 name=name,
@@ -132,30 +131,18 @@ def _robustness(
     return curves
 
 
-def _synergies(scored: Scored, places: np.ndarray, settings: Mapping[str, Any]) -> ByTask:
+def _synergies(scored: Scored, tasks: Mapping[str, TaskRows], sample: Sample, settings: Mapping[str, Any]) -> ByTask:
     names = sorted(scored.fitted.inputs)
-    affordable = int(_budget(scored, "synergy") / (0.5 * DONORS * len(names)))
+    affordable = int(_budget(scored, "synergy") / (DONORS * len(names)))
     paid = min(SYNERGY_ROWS, affordable) if affordable >= LEAST_ROWS else 0
-    places = places[: _asked(scored.spec.synergy_rows, paid)]
-    tasks = [task for task in sorted(scored.fitted.tasks) if task in scored.network.heads]
-    if len(places) < 2 or len(names) < 2 or not tasks:
+    chosen = sample.first(_asked(scored.spec.synergy_rows, paid))
+    held = {task: tasks[task].some(chosen) for task in sorted(tasks) if task in scored.network.heads}
+    if len(chosen) < 2 or len(names) < 2 or not held:
         return {}
-    batch = scored.prepared.dataset.batch(scored.rows[places], epoch=None)
-    with recombining(scored.network, batch, tasks) as answer:
-        full = answer(dict.fromkeys(names, torch.arange(len(places))))
+    batches = batches_of(scored.prepared.dataset, scored.rows[sample.places[chosen]])
+    with recombining(scored.network, batches, sorted(held)) as answer:
+        full = answer(dict.fromkeys(names, torch.arange(len(chosen))))
         additive = additive_projection(
-            answer, names, num_rows=len(places), num_donors=min(DONORS, len(places)), seed=scored.seed
+            answer, names, num_rows=len(chosen), num_donors=min(DONORS, len(chosen)), seed=scored.seed
         )
-    found: ByTask = {}
-    for task in tasks:
-        spec, codec = scored.fitted.tasks[task]
-        cells = batch.targets[task]
-        groups = None if scored.groups is None else scored.groups[places]
-        rows = TaskRows(codec, spec.primary, cells.values["target"], cells.present, groups)
-        found[task] = {"synergy": synergy_of(rows, full[task], additive[task], **settings)}
-    return found
-
-
-def _first(rows: TaskRows, count: int) -> TaskRows:
-    groups = None if rows.groups is None else rows.groups[:count]
-    return TaskRows(rows.codec, rows.metric, rows.target[:count], rows.labelled[:count], groups)
+    return {task: {"synergy": synergy_of(one, full[task], additive[task], **settings)} for task, one in held.items()}

@@ -1,7 +1,7 @@
 """A trained model on rows it was not trained on: scores with intervals, what each input is worth, and the report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from motet.run.outputs import OUTPUTS, outputs_bytes, outputs_of
 from motet.run.prepare import Fitted, Prepared
 from motet.run.relations import relations_of
 from motet.run.report import Report
-from motet.run.scored import scored_rows
+from motet.run.scored import sampling_of_table, scored_rows
 from motet.run.tables import scores_by_table
 from motet.run.trust import trust_of, trust_of_table
 from motet.run.why import with_reasons
@@ -115,15 +115,24 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
     for task, (spec, codec) in predictor.tasks.items():
         if task in found.targets and bool(found.labelled[task].any()):
             output, target = found.scored(task)
-            labelled = found.rows[found.labelled[task]].tolist()
+            labelled = found.rows[found.labelled[task]]
+            sampling = sampling_of_table(predictor.facts, table, labelled.numpy())
             results[task] = TaskResult(
                 kind=spec.kind,
                 primary=spec.primary,
-                scores=score(codec, output, target, seed=0),
+                scores=score(codec, output, target, **asdict(sampling)),
                 baseline=baseline(codec, torch.tensor(predictor.facts["priors"][task]), target),
                 rows=len(target),
                 tables=_of_task(task, by_table),
-                more=trust_of_table(codec, output, target, labelled, place=_placer(table)),
+                more=trust_of_table(
+                    codec,
+                    output,
+                    target,
+                    labelled.tolist(),
+                    sampling=sampling,
+                    fitted_on=(predictor.facts.get("fitted_on") or {}).get(task),
+                    place=_placer(table),
+                ),
             )
     if not results:
         raise DataError(f"{', '.join(table.by_table())}: no row has a label of any task, so there is nothing to score")
@@ -135,7 +144,7 @@ def evaluate_table(predictor: Predictor, data: Any, *, root: str | Path | None =
             present_fraction=present,
             contributions=None,
             training={},
-            intervals={"level": 0.95, "resamples": 200},
+            intervals={"level": sampling.level, "resamples": sampling.resamples},
         ),
         rows=f"the rows of {', '.join(table.by_table())}",
     )

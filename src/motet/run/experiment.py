@@ -25,6 +25,7 @@ from motet.run.relations import relations_of
 from motet.run.report import Report
 from motet.run.resolved import EXPERIMENT, claim, write_resolved
 from motet.run.tracker import tracker
+from motet.run.trust import facts_of
 from motet.spec import Experiment
 from motet.training import CheckpointFolder, Loop, NoLog, Progress, Quiet, RunLog, build_optimizer
 
@@ -184,7 +185,8 @@ def save(prepared: Prepared, network: Network, folder: Path) -> None:
                 "max_bad_fraction": document["data"]["max_bad_fraction"],
                 "trained_rows": len(fitted.splits.train),
                 "priors": {task: prior.tolist() for task, prior in priors(prepared).items()},
-            },
+            }
+            | facts_of(prepared),
             weights={name: one for name, one in network.state_dict().items() if not name.startswith(ONLY_TRAINING)},
         ),
     )

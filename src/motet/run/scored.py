@@ -1,12 +1,15 @@
 """The rows a run is scored on, answered by its trained model: what every part of its report starts from."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int64
 from torch import Tensor
 
+from motet.data import Table
+from motet.evaluation.sampling import Sampling
 from motet.evaluation.spec import EvaluationSpec
 from motet.model import Collected, Network, collect
 from motet.run.judge import batches_of, check_finite
@@ -66,10 +69,30 @@ def scored_rows(prepared: Prepared, network: Network, position: Position) -> Sco
     return Scored(prepared, network, position, part, rows, found, _groups(prepared.fitted, rows))
 
 
+def numbered(cells: Iterable[object], *, alone: bool = False) -> Int64[np.ndarray, "N"]:
+    """The number of each cell's text, as they come; absent cells are one group, or each is one by itself if `alone`.
+
+    >>> numbered(["b", None, "a", "b", None], alone=True).tolist()
+    [0, 1, 2, 0, 3]
+    """
+    numbers: dict[object, int] = {}
+    keys = (
+        (place,) if cell is None and alone else cell if cell is None else str(cell) for place, cell in enumerate(cells)
+    )
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+
 def _groups(fitted: Fitted, rows: np.ndarray) -> np.ndarray | None:
     column = fitted.experiment.data.group
-    if column is None:
-        return None
-    names = fitted.table.cells((column,), rows=rows)
-    numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(name if name is None else str(name), len(numbers)) for name in names])
+    return None if column is None else numbered(fitted.table.cells((column,), rows=rows))
+
+
+def sampling_of_table(facts: Mapping[str, Any], table: Table, rows: np.ndarray) -> Sampling:
+    """How the run found its intervals, by the facts of its bundle, for these rows of another table.
+
+    Rows are drawn by themselves where the table has no column of groups; bundles that say nothing have the defaults.
+    """
+    said = facts.get("intervals") or {"seed": 0}
+    column = said.get("group")
+    groups = numbered(table.cells((column,), rows=rows)) if column in table.column_names else None
+    return Sampling(**{name: said[name] for name in ("seed", "resamples", "level") if name in said}, groups=groups)

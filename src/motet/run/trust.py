@@ -17,6 +17,7 @@ from motet.evaluation.subgroups import LEAST_ROWS, subgroups
 from motet.evaluation.suspects import suspects
 from motet.evaluation.values import values_of
 from motet.model.columns import input_place
+from motet.run.prepare import Prepared
 from motet.run.scored import Scored
 from motet.tasks.base import Codec
 from motet.tasks.classes import ClassCodec
@@ -34,7 +35,7 @@ def trust_of(scored: Scored, *, place: Callable[[int], str]) -> dict[str, dict[s
     fitted = scored.fitted
     asked = {name: fitted.table.cells((name,), rows=scored.rows) for name in scored.spec.subgroups}
     cells = _of_inputs(scored) | asked
-    found = {}
+    found, parts = {}, fitted_on(scored.prepared)
     for task, (spec, codec) in fitted.tasks.items():
         output, target = scored.scored(task)
         places = np.flatnonzero(scored.found.labelled[task].numpy())
@@ -44,7 +45,7 @@ def trust_of(scored: Scored, *, place: Callable[[int], str]) -> dict[str, dict[s
             output,
             target,
             sampling=Sampling(scored.seed, scored.spec.resamples, scored.spec.level, scored.groups_of(task)),
-            fitted_on="valid" if len(fitted.splits.valid) else None,
+            fitted_on=parts[task],
             same_rows=scored.part == "valid",
             place=partial(_placed, place, rows),
         )
@@ -59,7 +60,7 @@ def of_answers(
     *,
     sampling: Sampling,
     fitted_on: str | None,
-    same_rows: bool,
+    same_rows: bool | None,
     place: Callable[[int], str],
 ) -> dict[str, Any]:
     """What takes no more than the answers of N labelled rows, of which `place` names each."""
@@ -74,11 +75,37 @@ def of_answers(
 
 
 def trust_of_table(
-    codec: Codec, output: Tensor, target: Tensor, rows: Sequence[int], *, place: Callable[[int], str]
+    codec: Codec,
+    output: Tensor,
+    target: Tensor,
+    rows: Sequence[int],
+    *,
+    sampling: Sampling,
+    fitted_on: str | None,
+    place: Callable[[int], str],
 ) -> dict[str, Any]:
-    """The same of another table, without slices; `rows` are the numbers of its labelled rows."""
-    sampling, placed = Sampling(seed=0), partial(_placed, place, rows)
-    return of_answers(codec, output, target, sampling=sampling, fitted_on="valid", same_rows=False, place=placed)
+    """The same of another table, without slices; `rows` are the numbers of its labelled rows.
+
+    Whether these are the rows that anything was fitted on, nobody knows.
+    """
+    placed = partial(_placed, place, rows)
+    return of_answers(codec, output, target, sampling=sampling, fitted_on=fitted_on, same_rows=None, place=placed)
+
+
+def facts_of(prepared: Prepared) -> dict[str, Any]:
+    """What a bundle keeps, so that another table is scored alike: how intervals are found, and what was fitted on."""
+    spec = prepared.fitted.experiment
+    intervals: dict[str, Any] = {"group": spec.data.group, "seed": spec.training.seed}
+    intervals |= {"resamples": spec.evaluation.resamples, "level": spec.evaluation.level}
+    return {"intervals": intervals, "fitted_on": fitted_on(prepared)}
+
+
+def fitted_on(prepared: Prepared) -> dict[str, str | None]:
+    """By task the part of the table on whose labels its temperature and bounds were fitted; None: on none."""
+    store, rows = prepared.dataset.store, prepared.fitted.splits.valid
+    places = store.places(rows)
+    labelled = {task: bool(store.columns[task].present[places].any()) for task in prepared.fitted.tasks}
+    return {task: "valid" if there else None for task, there in labelled.items()}
 
 
 def _placed(place: Callable[[int], str], rows: Sequence[int], row: int) -> str:

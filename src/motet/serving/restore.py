@@ -32,6 +32,15 @@ class Restored:
     facts: Mapping[str, Any]
 
 
+class _Intervals(BaseModel):
+    """How the run found its intervals."""
+
+    group: str | None = None
+    seed: int = 0
+    resamples: int = Field(default=200, ge=1)
+    level: float = Field(default=0.95, gt=0, lt=1)
+
+
 class _Facts(BaseModel):
     """What answering needs of a bundle's facts; there may be more."""
 
@@ -39,6 +48,8 @@ class _Facts(BaseModel):
     on_bad_cell: Literal["error", "skip"]
     max_bad_fraction: float = Field(ge=0, le=1)
     priors: dict[str, Nested]
+    intervals: _Intervals | None = None
+    fitted_on: dict[str, str | None] = {}
 
 
 def restore(bundle: Bundle) -> Restored:
