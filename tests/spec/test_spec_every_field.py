@@ -34,6 +34,7 @@ BASE: Document = {
     "fusion": {"kind": "concat", "width": 8},
     "sharing": {"kind": "hard", "width": 8},
     "training": {"epochs": 1, "batch_size": 8},
+    "evaluation": {"resamples": 5},
 }
 
 
