@@ -247,3 +247,22 @@ def test_a_run_whose_validation_rows_teach_nothing_says_so(tmp_path: Path, valid
     for one in (report["tasks"]["sold"]["calibration"], again["tasks"]["sold"]["calibration"]):
         assert (one["fitted_on"], one["same_rows"], one["temperature"]) == (None, None, None)
     assert ("coverage" in report["tasks"]["worth"]) == valid
+
+
+def test_the_labels_of_a_task_are_no_weak_spot_of_its_own(tmp_path: Path) -> None:
+    rows = [{"size": number % 7, "sold": "yes" if number % 3 else "no", "price": number % 5} for number in range(200)]
+    run = motet.fit(
+        {
+            "data": {"train": rows, "valid": 0.1, "test": 0.5},
+            "inputs": {"size": "number"},
+            "tasks": {"sold": "binary", "price": "regression"},
+            "fusion": {"kind": "concat", "width": 8},
+            "training": {"epochs": 1},
+            "evaluation": {"subgroups": ["sold"], "contribution_rows": 0, "baselines": [], "resamples": 10},
+        },
+        out=tmp_path / "run",
+    )
+    tasks = run.report.content["tasks"]
+    assert "subgroups" not in tasks["sold"]
+    assert list(tasks["price"]["subgroups"]) == ["sold"]
+    assert all("sold" not in dict(one["where"]) for one in tasks["sold"]["slices"])

@@ -30,7 +30,8 @@ SLICED = ("category", "number")
 def trust_of(scored: Scored, *, place: Callable[[int], str]) -> dict[str, dict[str, Any]]:
     """By task what there is for its kind: "calibration", "coverage", "abstention", "suspects", "slices", "subgroups".
 
-    `place` names a row of the table. Slices are of the inputs, and of the columns that `evaluation.subgroups` names.
+    `place` names a row of the table. Slices are of the inputs, and of the columns that `evaluation.subgroups` names, a
+    task's own labels left out: how well each label is told is no weak spot among the rows.
     """
     fitted = scored.fitted
     asked = {name: fitted.table.cells((name,), rows=scored.rows) for name in scored.spec.subgroups}
@@ -49,7 +50,9 @@ def trust_of(scored: Scored, *, place: Callable[[int], str]) -> dict[str, dict[s
             same_rows=scored.part == "valid",
             place=partial(_placed, place, rows),
         )
-        found[task] = own | _weak_spots(scored, task, spec.primary, places, cells, asked)
+        told = set(fitted.columns[1][task].names)
+        of_others = [{name: one for name, one in columns.items() if name not in told} for columns in (cells, asked)]
+        found[task] = own | _weak_spots(scored, task, spec.primary, places, *of_others)
     return found
 
 
