@@ -37,6 +37,17 @@ def test_a_task_without_a_label_among_the_held_out_rows_is_named() -> None:
     assert "tasks.seldom: none of the 20 valid rows has a label, so it has no say in which weights are kept" in found
 
 
+def test_groups_that_are_an_input_or_no_groups_are_named() -> None:
+    rows = [row | {"owner": f"o{n % 9}", "order": f"n{n}"} for n, row in enumerate(ROWS)]
+    inputs = {"text": "text", "owner": "category"}
+    found = warnings_of(data={"train": rows, "valid": 0.2, "group": "owner"}, inputs=inputs)
+    assert any(line.startswith("inputs.owner: reads 'owner', which data.group keeps apart") for line in found)
+    found = warnings_of(data={"train": rows, "valid": 0.2, "group": "order"})
+    assert "data.group: each of the 60 rows has its own 'order', so there are no groups to keep whole" in found
+    found = warnings_of(data={"train": rows, "valid": 0.2, "group": "owner"})
+    assert not any("group" in line for line in found)
+
+
 def test_python_m_motet_is_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["motet", "--version"])
     with pytest.raises(SystemExit) as stop:

@@ -33,6 +33,8 @@ def doubts(
     if data.group is None:
         apart = sorted({spec.batched_by for spec in specs.values() if spec.batched_by is not None})
         lines += [line for column in apart for line in groups_apart(table, splits, column)]
+    else:
+        lines += _of_groups(table, splits, data.group, inputs)
     for name, (_, codec) in tasks.items():
         lines += _of_held_out(name, labels[name], codec, table, splits, root)
     return tuple(lines)
@@ -55,6 +57,19 @@ def _unread(table: Table, data: DataSpec, of_inputs: Collection[str], tasks: Map
             wanted = ", ".join(map(repr, sorted(of_inputs)))
             warnings.append(f"{part.name}: has none of the columns that inputs read: {wanted}")
     return warnings
+
+
+def _of_groups(table: Table, splits: Splits, group: str, inputs: Mapping[str, InputSpec]) -> Iterator[str]:
+    """An input that is the group: no held-out row has a value that was trained on; groups that are no groups."""
+    for name, spec in inputs.items():
+        if group in input_place(name, spec).names:
+            yield (
+                f"inputs.{name}: reads {group!r}, which data.group keeps apart, so no held-out row has a value that a "
+                "training row has; leave this input out"
+            )
+    named = [cell for cell in table.cells((group,), rows=splits.rows) if cell is not None]
+    if len(named) > 1 and len(set(map(str, named))) == len(named):
+        yield f"data.group: each of the {len(named):,} rows has its own {group!r}, so there are no groups to keep whole"
 
 
 def _of_held_out(
