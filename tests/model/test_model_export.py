@@ -102,7 +102,6 @@ def test_every_kind_of_the_other_rooms(room: str, kind: str) -> None:
         present={"age": there, "size": [not one for one in there[1:]] + [False]},
         num_rows=4,
         rooms=PLAIN | {room: variants(room, kind)[0]},
-        tasks=["binary", "multiclass", "regression"],
     )
     network = world.network()
     graph = export(network, world.batch([0, 1])).module()
